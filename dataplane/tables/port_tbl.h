@@ -18,14 +18,14 @@
 #define PORT_NONE     UINT16_MAX
 #define PORT_NAME_LEN 16 /* with the final NUL */
 
-enum port_role {
-	PORT_ROLE_NONE, /* no such port */
-	PORT_ROLE_UPLINK,
-	PORT_ROLE_ACCESS,
+enum port_kind {
+	PORT_KIND_NONE, /* no such port */
+	PORT_KIND_UPLINK,
+	PORT_KIND_ACCESS,
 };
 
-struct port {
-	uint8_t role;     /* hot: enum port_role */
+struct port_entry {
+	uint8_t kind;     /* hot: enum port_kind */
 	uint8_t link_up;  /* hot: the wire has link */
 	uint8_t admin_up; /* hot: the TAP is IFF_UP in the kernel */
 	uint16_t bd;      /* hot: bridge domain of an access port (untagged); BD_NONE = 0 */
@@ -37,7 +37,7 @@ struct port {
 } __rte_cache_aligned;
 
 struct port_tbl {
-	struct port ports[PORT_TBL_MAX];
+	struct port_entry ports[PORT_TBL_MAX];
 	uint16_t n; /* highest used index + 1 */
 };
 
@@ -45,14 +45,14 @@ struct port_tbl {
  * Add port `idx` (< PORT_TBL_MAX): `name` and `tap` are copied (at most 15 octets, else
  * -ENAMETOOLONG). Starts with link down, admin down, no domain. Returns 0, -EINVAL, -EEXIST.
  */
-int port_tbl_add(struct port_tbl *t, uint16_t idx, enum port_role role, const char *name,
+int port_tbl_add(struct port_tbl *t, uint16_t idx, enum port_kind kind, const char *name,
 	const char *tap, const struct rte_ether_addr *mac, uint16_t mtu);
 
 /* Remove port `idx`. Nothing may refer to it any more. */
 void port_tbl_del(struct port_tbl *t, uint16_t idx);
 
-/* The port `idx` for reading; role PORT_ROLE_NONE where there is none. idx < PORT_TBL_MAX. */
-static inline const struct port *port_get(const struct port_tbl *t, uint16_t idx)
+/* The port `idx` for reading; kind PORT_KIND_NONE where there is none. idx < PORT_TBL_MAX. */
+static inline const struct port_entry *port_get(const struct port_tbl *t, uint16_t idx)
 {
 	return &t->ports[idx];
 }
@@ -70,7 +70,7 @@ static inline uint16_t port_mtu(const struct port_tbl *t, uint16_t idx)
 /* Frames may leave by this port: link up and IFF_UP. */
 static inline bool port_up(const struct port_tbl *t, uint16_t idx)
 {
-	const struct port *p = &t->ports[idx];
+	const struct port_entry *p = &t->ports[idx];
 	return __atomic_load_n(&p->link_up, __ATOMIC_RELAXED) &&
 	       __atomic_load_n(&p->admin_up, __ATOMIC_RELAXED);
 }
