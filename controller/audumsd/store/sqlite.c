@@ -65,7 +65,8 @@ int sqlite_status(const struct sqlite_store *s)
 	case SQLITE_FULL:
 		return -ENOSPC;
 	case SQLITE_IOERR:
-		if (code == SQLITE_IOERR_WRITE && (sys == EFBIG || sys == ENOSPC || sys == EDQUOT))
+		/* EFBIG, EDQUOT and the like; SQLite does not always keep the number */
+		if (code == SQLITE_IOERR_WRITE && sys != EIO)
 			return -ENOSPC;
 		if (code == SQLITE_IOERR_NOMEM)
 			return -ENOMEM;
