@@ -1,0 +1,88 @@
+/*
+ * MAC learning, the main thread's side (D17): events of workers in, FDB entries and kernel writes
+ * out.
+ *
+ * A worker that looks up a source MAC and does not find it at the ingress port reports what it
+ * found. A new MAC enters the FDB at once and is told to the kernel (bridge fdb replace MAC dev TAP
+ * master extern_learn), from where FRR advertises it. If the kernel says that a MAC is remote, only
+ * a frame whose worker already saw that entry makes it local again: an event that reports another
+ * find is stale and dropped. What the kernel does not confirm by an event within a second is
+ * written again. Local entries age; those of a port that goes down, or leaves its bridge, are
+ * withdrawn. The kernel's extern_learn entries on our access ports found at start are taken as
+ * ours, with a fresh age.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/mirror/mirror.h"
+
+/* What a worker puts on its ring; 16 octets. */
+struct learn_event {
+	uint64_t key;  /* fdb_key(domain, source MAC) */
+	uint32_t saw;  /* what the FDB said: FDB_MISS, another port, a VTEP */
+	uint16_t port; /* ingress access port */
+	uint16_t pad;
+};
+
+enum learn_op {
+	LEARN_REPLACE, /* bridge fdb replace MAC dev IFINDEX master extern_learn */
+	LEARN_DELETE,  /* bridge fdb del MAC dev IFINDEX master */
+};
+
+struct learn_write {
+	enum learn_op op;
+	uint32_t ifindex; /* the TAP's */
+	struct rte_ether_addr mac;
+};
+
+struct learn_options {
+	/*
+	 * Hand over n (1 .. 64) writes for the kernel, in order. Returns how many were taken (the
+	 * rest comes again later), or a negative errno (all come again).
+	 */
+	int (*write)(void *ctx, const struct learn_write writes[], unsigned int n);
+	void *ctx;
+	uint32_t age_s;             /* 0 = 300 */
+	uint32_t max_macs;          /* local MACs; 0 = the FDB's capacity */
+	uint32_t max_macs_port;     /* local MACs a port; 0 = max_macs */
+	uint32_t writes_per_second; /* 0 = 20000 */
+};
+
+struct learn_stats {
+	uint64_t events;    /* taken from workers */
+	uint64_t stale;     /* dropped: the kernel has said otherwise since, or the port left */
+	uint64_t learnt;    /* new */
+	uint64_t moved;     /* from another local port */
+	uint64_t reclaimed; /* from a VTEP back to here */
+	uint64_t aged;
+	uint64_t withdrawn; /* port down */
+	uint64_t refused;   /* a limit or the FDB was full */
+	uint64_t writes;    /* handed to the kernel */
+	uint64_t rewrites;  /* of these, again because not confirmed in time */
+	uint32_t macs;      /* local now */
+	uint32_t unconfirmed;
+	uint32_t queued; /* writes waiting */
+};
+
+/* Attach learning to a mirror (one each). NULL and errno. */
+struct learn *learn_create(struct mirror *m, const struct learn_options *options);
+void learn_destroy(struct learn *l);
+
+/* Take n events from workers, now_ms as everywhere monotonic milliseconds. */
+void learn_events(
+	struct learn *l, const struct learn_event events[], unsigned int n, uint64_t now_ms);
+
+/* Once a turn: hand out writes, audit, age in slices. Returns milliseconds until it wants to be
+ * called again, -1 = no need. */
+int learn_poll(struct learn *l, uint64_t now_ms);
+
+/* The wire of an access port lost its link or the port is going away: withdraw its MACs. (IFF_UP
+ * and membership of the TAP come by the mirror; mirror_port_changed() calls this too.) */
+void learn_port_down(struct learn *l, uint16_t port);
+
+/* A write of these failed in the kernel (asynchronous answer): counted, the audit writes again. */
+void learn_write_failed(struct learn *l, const struct learn_write *write, int error);
+
+void learn_stats_get(const struct learn *l, struct learn_stats *stats);
