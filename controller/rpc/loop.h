@@ -132,9 +132,9 @@ void loop_signal_reset(const struct loop *l);
 /* ---- children ---- */
 
 /*
- * Have `cb` called once when the child process `pid` ends; `wait_status` as from waitpid(2), the
- * child is reaped. The handle is freed after the callback (and must not be removed by it). Returns
- * NULL with errno set (ESRCH, ENOMEM, EMFILE).
+ * Have `cb` called once when the child process `pid` ends; it is reaped, and `wait_status` is as
+ * from waitpid(2) (-1 when somebody else had reaped it). The handle is freed after the callback.
+ * Returns NULL with errno set (ESRCH, ENOMEM, EMFILE).
  */
 struct loop_child *loop_child_add(
 	struct loop *l, pid_t pid, void (*cb)(void *arg, pid_t pid, int wait_status), void *arg);

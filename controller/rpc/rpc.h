@@ -172,8 +172,9 @@ void rpc_call_set_data(struct rpc_call *call, void *data);
 
 /*
  * Stop and go on delivering messages of this call. While stopped, at most the stream's window
- * (256 KiB) is buffered here, then the peer must wait; other calls are not held up. A message that
- * has been begun to be delivered is delivered. `half_close` waits too; `done` doesn't.
+ * (256 KiB) is buffered here, then the peer must wait; other calls are not held up. `half_close`,
+ * and on a client a `done` that the server's status causes, wait until what came before them is
+ * delivered; any other end of the call doesn't wait.
  */
 void rpc_call_pause(struct rpc_call *call);
 void rpc_call_resume(struct rpc_call *call);
