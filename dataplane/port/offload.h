@@ -16,6 +16,10 @@
 
 #include <linux/virtio_net.h>
 
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* headers before Linux 6.2 */
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 #define OFFLOAD_HEADER_MAX   384 /* all headers of a super-frame up to the payload */
 #define OFFLOAD_GSO_SIZE_MIN 8   /* smaller would make a flood of one frame */
 
