@@ -1,8 +1,8 @@
 /*
  * The main thread's event loop: epoll over descriptors, plus one deadline per user.
  *
- * One struct loop belongs to the main thread; callbacks run in it, one after the other, and may add,
- * change and remove any watch, their own too. Not for workers.
+ * One struct loop belongs to the main thread; callbacks run in it, one after the other, and may
+ * add, change and remove any watch, their own too. Not for workers.
  */
 #pragma once
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <rte_cycles.h>
+#include <rte_errno.h>
 #include <rte_graph.h>
 #include <rte_graph_worker.h>
 #include <rte_launch.h>
@@ -22,12 +23,12 @@
 #include "dataplane/nodes/node.h"
 #include "proto/lib/log.h"
 
-#define LEARN_PAUSE_MS	  100  /* until the same MAC at the same port is told again */
-#define PROBE_PAUSE_MS	  200  /* until the same neighbour is asked for again */
-#define BUSY_POLL_US	  50   /* descriptors are looked at this often while frames come */
-#define ERRORS_TO_PARK	  16   /* wake-ups by an error alone before a descriptor is left out */
-#define PARK_MS		  100  /* for so long */
-#define NSEC_PER_MSEC	  1000000L
+#define LEARN_PAUSE_MS 100 /* until the same MAC at the same port is told again */
+#define PROBE_PAUSE_MS 200 /* until the same neighbour is asked for again */
+#define BUSY_POLL_US   50  /* descriptors are looked at this often while frames come */
+#define ERRORS_TO_PARK 16  /* wake-ups by an error alone before a descriptor is left out */
+#define PARK_MS        100 /* for so long */
+#define NSEC_PER_MSEC  1000000L
 
 static const char *const node_names[] = {
 	"port_rx",
@@ -60,15 +61,14 @@ static int graph_open(struct worker *w)
 	if (w->graph_id == RTE_GRAPH_ID_INVALID)
 		return rte_errno != 0 ? -rte_errno : -EINVAL;
 	w->graph = rte_graph_lookup(name);
-	rte_graph_foreach_node(count, off, w->graph, node)
-		memcpy(node->ctx, &w, sizeof(w));
+	rte_graph_foreach_node(count, off, w->graph, node) memcpy(node->ctx, &w, sizeof(w));
 	return 0;
 }
 
 struct worker *worker_create(const struct worker_options *o)
 {
-	struct worker *w = aligned_alloc(RTE_CACHE_LINE_SIZE,
-		RTE_ALIGN_CEIL(sizeof(*w), RTE_CACHE_LINE_SIZE));
+	struct worker *w =
+		aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(sizeof(*w), RTE_CACHE_LINE_SIZE));
 	const uint64_t hz = rte_get_tsc_hz();
 	char name[32];
 	int ret = -ENOMEM;
@@ -395,7 +395,7 @@ void worker_stop(struct worker *w)
 	w->running = false;
 }
 
-static void event_put(struct worker *w, const struct worker_event *event)
+static void event_put(struct worker *w, struct worker_event *event)
 {
 	if (rte_ring_sp_enqueue_elem(w->events, event, sizeof(*event)) < 0) {
 		stat_add(&w->events_overflow, 1);
@@ -404,32 +404,32 @@ static void event_put(struct worker *w, const struct worker_event *event)
 	w->told++;
 }
 
-void node_tell_learn(struct worker *w, uint64_t key, uint16_t port)
+void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t port)
 {
 	const uint64_t mix = key * 0x9e3779b97f4a7c15ULL;
 	struct worker_filter *slot = &w->filter[mix >> 52];
-	const struct worker_event event = {
+	struct worker_event event = {
 		.key = key,
 		.type = WORKER_EVENT_LEARN,
 		.port = port,
-		.seen = w->now,
+		.saw = saw,
 	};
 
 	static_assert(WORKER_FILTER_SLOTS == 1 << 12, "the shift above takes 12 bits");
-	if (slot->key == key && slot->port == port && w->tick - slot->when < w->tick_learn)
+	if (slot->key == key && slot->port == port && slot->saw == saw &&
+		w->tick - slot->when < w->tick_learn)
 		return;
-	*slot = (struct worker_filter){.key = key, .when = w->tick, .port = port};
+	*slot = (struct worker_filter){.key = key, .when = w->tick, .saw = saw, .port = port};
 	stat_add(&w->events_told, 1);
 	event_put(w, &event);
 }
 
 void node_tell_probe(struct worker *w, uint16_t adj)
 {
-	const struct worker_event event = {
+	struct worker_event event = {
 		.key = adj,
 		.type = WORKER_EVENT_PROBE,
 		.port = PORT_NONE,
-		.seen = w->now,
 	};
 
 	/* 0 = never yet; a tick of 0 is taken as 1 */

@@ -24,13 +24,13 @@
 #include "dataplane/port/port.h"
 #include "dataplane/tables/tables.h"
 
-#define WORKER_MAX	    8
-#define WORKER_EVENTS	    1024 /* slots of the queue to the main thread */
+#define WORKER_MAX          8
+#define WORKER_EVENTS       1024 /* slots of the queue to the main thread */
 #define WORKER_FILTER_SLOTS 4096
 #define WORKER_READY_WORDS  (PORT_MAX / 64)
 
 enum worker_event_type {
-	WORKER_EVENT_LEARN, /* key was seen on port, and the FDB says otherwise */
+	WORKER_EVENT_LEARN, /* key was seen on port, where the FDB said `saw` */
 	WORKER_EVENT_PROBE, /* a packet waits for adjacency `key` */
 };
 
@@ -39,14 +39,15 @@ struct worker_event {
 	uint64_t key; /* LEARN: fdb_key(); PROBE: adjacency index */
 	uint16_t type;
 	uint16_t port;
-	uint32_t seen; /* tables_now() */
+	uint32_t saw; /* LEARN: the FDB's destination */
 };
 
 /* What was told lately, so that a talking MAC is reported once until the FDB follows. */
 struct worker_filter {
 	uint64_t key;
 	uint32_t when; /* TSC >> WORKER_TICK_SHIFT */
-	uint32_t port;
+	uint32_t saw;
+	uint16_t port;
 };
 
 #define WORKER_TICK_SHIFT 16 /* 20-30 us */
@@ -58,8 +59,8 @@ struct worker_options {
 	struct port *const *ports; /* PORT_MAX pointers, NULL where there is none; fixed */
 	struct rte_mempool *pool;
 	const struct policer_rates *rates; /* copied; NULL = policer_default */
-	int main_fd;			   /* eventfd that wakes the main thread; -1: none */
-	const uint32_t *main_sleeps;	   /* shared: not 0 when main_fd must be written */
+	int main_fd;                       /* eventfd that wakes the main thread; -1: none */
+	const uint32_t *main_sleeps;       /* shared: not 0 when main_fd must be written */
 };
 
 struct worker {
@@ -70,24 +71,24 @@ struct worker {
 	struct trace *trace; /* shared: published by the main thread */
 	struct rte_graph *graph;
 	struct segment_stats *segments; /* by bridge domain */
-	struct vtep_stats *vteps;	/* by VTEP index */
-	struct punt_stats *punts;	/* by port */
-	uint64_t *macs;			/* by port: MAC as a 48-bit number, see node_mac() */
+	struct vtep_stats *vteps;       /* by VTEP index */
+	struct punt_stats *punts;       /* by port */
+	uint64_t *macs;                 /* by port: MAC as a 48-bit number, see node_mac() */
 	struct worker_filter *filter;
 	uint32_t *probed; /* by adjacency: tick of the last probe */
 	struct rte_ring *events;
-	uint64_t ready[WORKER_READY_WORDS];	/* ports that may have frames */
+	uint64_t ready[WORKER_READY_WORDS];     /* ports that may have frames */
 	uint64_t tap_ready[WORKER_READY_WORDS]; /* TAPs that may have frames */
-	uint64_t polled[WORKER_READY_WORDS];	/* ports without a descriptor */
-	uint32_t now;				/* tables_now() of this walk */
-	uint32_t tick;				/* TSC >> WORKER_TICK_SHIFT of this walk */
-	uint32_t tick_learn;			/* ticks until the same MAC is told again */
+	uint64_t polled[WORKER_READY_WORDS];    /* ports without a descriptor */
+	uint32_t now;                           /* tables_now() of this walk */
+	uint32_t tick;                          /* TSC >> WORKER_TICK_SHIFT of this walk */
+	uint32_t tick_learn;                    /* ticks until the same MAC is told again */
 	uint32_t tick_probe;
-	uint32_t work;	     /* frames taken in by this walk */
-	uint32_t told;	     /* events queued by this walk */
-	bool traced;	     /* frames were marked in this walk */
+	uint32_t work; /* frames taken in by this walk */
+	uint32_t told; /* events queued by this walk */
+	bool traced;   /* frames were marked in this walk */
 	uint64_t drops[DROP_COUNT];
-	uint64_t events_told;	  /* LEARN events queued */
+	uint64_t events_told;     /* LEARN events queued */
 	uint64_t events_overflow; /* events lost, the ring was full */
 	uint64_t walks;
 	uint64_t sleeps;
@@ -96,7 +97,7 @@ struct worker {
 	struct worker_out {
 		uint16_t n;
 		struct rte_mbuf *pkts[PORT_BURST];
-	} *out;			 /* by port */
+	} * out;                  /* by port */
 	struct policer *policers; /* by port and class */
 	struct policer_rates rates;
 
@@ -107,11 +108,11 @@ struct worker {
 		uint16_t port;
 		bool tap;
 		uint8_t errors; /* wake-ups in a row by an error alone */
-	} *fd_info;
+	} * fd_info;
 	unsigned int fd_n;
 	unsigned int fd_parked;
-	bool can_sleep; /* every port can be slept on */
-	bool must_arm;	/* some port's driver must be asked to wake us */
+	bool can_sleep;     /* every port can be slept on */
+	bool must_arm;      /* some port's driver must be asked to wake us */
 	uint64_t poll_next; /* TSC when descriptors are looked at again while busy */
 	uint64_t park_until;
 
@@ -148,8 +149,8 @@ void worker_stop(struct worker *w);
 void worker_wake(struct worker *w);
 
 /*
- * One round without sleeping: look at descriptors, walk the graph, pass a quiescent state. For tests
- * and for the loop itself. The caller is registered and online. Returns frames taken in.
+ * One round without sleeping: look at descriptors, walk the graph, pass a quiescent state. For
+ * tests and for the loop itself. The caller is registered and online. Returns frames taken in.
  */
 uint32_t worker_round(struct worker *w);
 

@@ -17,7 +17,7 @@ enum {
 };
 
 /* 01:80:c2:00:00:00 .. 0f (IEEE 802.1Q table 8-1) as node_mac() gives them */
-#define RESERVED_MAC	  0x0000c28001ULL
+#define RESERVED_MAC      0x0000c28001ULL
 #define RESERVED_MAC_MASK 0xf0ffffffffffULL
 
 static inline bool is_tag(const uint8_t *frame)
@@ -95,16 +95,16 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 
 		bd = fdb_key_bd(dst[j]);
 		if (unlikely(from[j] != expect[j]))
-			node_tell_learn(w, src[j], in[j]);
+			node_tell_learn(w, src[j], from[j], in[j]);
 		switch (fdb_dest_kind(to[j])) {
 		case FDB_KIND_VTEP:
-			meta->hash = flow_hash_ether(
-				rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+			meta->hash =
+				flow_hash_ether(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 			meta->vtep = (uint16_t)index;
 			meta->bd = bd;
 			edges[i] = EDGE_ENCAP;
-			NODE_TRACE(trace, m, node, "domain %u, destination is at vtep %u", bd,
-				index);
+			NODE_TRACE(
+				trace, m, node, "domain %u, destination is at vtep %u", bd, index);
 			break;
 		case FDB_KIND_PORT:
 			if (unlikely(index == in[j])) {
@@ -125,13 +125,14 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 			edges[i] = node_drop(w, node, m, DROP_FDB_BLACKHOLE);
 			break;
 		default:
-			meta->hash = flow_hash_ether(
-				rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+			meta->hash =
+				flow_hash_ether(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 			meta->vtep = VTEP_NONE;
 			meta->bd = bd;
 			edges[i] = EDGE_FLOOD;
 			NODE_TRACE(trace, m, node, "domain %u, destination is %s: flood", bd,
-				node_mac_is_group(rte_le_to_cpu_64(dst[j])) ? "a group" : "unknown");
+				node_mac_is_group(rte_le_to_cpu_64(dst[j])) ? "a group"
+									    : "unknown");
 			break;
 		}
 	}

@@ -36,9 +36,10 @@
 	/* underlay */                                                                             \
 	X(NOT_FOR_US, "not_for_us", "the destination MAC is not the port's")                       \
 	X(BAD_IP_HEADER, "bad_ip_header", "IPv4 version or header length wrong")                   \
-	X(BAD_IP_LENGTH, "bad_ip_length", "IPv4 total length beyond the frame or below its header") \
+	X(BAD_IP_LENGTH, "bad_ip_length",                                                          \
+		"IPv4 total length beyond the frame or below its header")                          \
 	X(BAD_IP_CHECKSUM, "bad_ip_checksum", "IPv4 header checksum wrong")                        \
-	X(BAD_IP_ADDRESS, "bad_ip_address", "IPv4 source or destination that no wire may carry")    \
+	X(BAD_IP_ADDRESS, "bad_ip_address", "IPv4 source or destination that no wire may carry")   \
 	X(NO_ROUTE, "no_route", "no route to the destination")                                     \
 	X(BLACKHOLE, "blackhole", "the route says blackhole, unreachable or prohibit")             \
 	X(NO_ADJACENCY, "no_adjacency", "the next hop's MAC is not known yet")                     \
@@ -50,7 +51,7 @@
 	X(PUNT_RATE_BFD, "punt_rate_bfd", "BFD to the kernel above its rate")                      \
 	X(PUNT_RATE_ICMP, "punt_rate_icmp", "ICMP to the kernel above its rate")                   \
 	X(PUNT_RATE_OTHER, "punt_rate_other", "anything else to the kernel above its rate")        \
-	X(VXLAN_PUNT, "vxlan_punt", "VXLAN that would go to the kernel, which must not see it")     \
+	X(VXLAN_PUNT, "vxlan_punt", "VXLAN that would go to the kernel, which must not see it")    \
 	X(PUNT_TAP_FULL, "punt_tap_full", "the TAP did not take the frame")                        \
 	X(KERNEL_VXLAN, "kernel_vxlan", "VXLAN that the kernel itself sent on a TAP")              \
 	X(KERNEL_ACCESS, "kernel_access", "the kernel sent on an access port's TAP")               \

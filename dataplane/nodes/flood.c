@@ -1,6 +1,6 @@
 /*
- * Frames for a whole segment: a copy to each local access port and, unless they came by the overlay,
- * to each VTEP of the flood list (ingress replication, RFC 8365 section 5.1.3).
+ * Frames for a whole segment: a copy to each local access port and, unless they came by the
+ * overlay, to each VTEP of the flood list (ingress replication, RFC 8365 section 5.1.3).
  *
  * Split horizon: what came from an access port does not return to it; what came by the overlay
  * never goes to the overlay. Small frames are copied, the payload of large ones is shared between
@@ -15,7 +15,7 @@ enum {
 };
 
 /* Up to this length copying is cheaper than sharing (reference counts, a second mbuf). */
-#define COPY_MAX 256
+#define COPY_MAX   256
 
 /* Copies that one call may make: bounds its time and the length of the next nodes' streams. */
 #define COPIES_MAX 8192
@@ -71,8 +71,7 @@ static void flood_one(struct rte_graph *graph, struct rte_node *node, struct wor
 	unsigned int n_ports = 0, n_vteps, left;
 
 	if (unlikely(bd == NULL)) {
-		rte_node_enqueue_x1(
-			graph, node, node_drop(w, node, m, DROP_FLOOD_NOWHERE), m);
+		rte_node_enqueue_x1(graph, node, node_drop(w, node, m, DROP_FLOOD_NOWHERE), m);
 		return;
 	}
 	for (unsigned int i = 0; i < bd->n_ports; i++)
@@ -80,8 +79,7 @@ static void flood_one(struct rte_graph *graph, struct rte_node *node, struct wor
 	n_vteps = from_overlay || bd->vni == VNI_NONE ? 0 : bd->n_flood;
 	left = n_ports + n_vteps;
 	if (unlikely(left == 0)) {
-		rte_node_enqueue_x1(
-			graph, node, node_drop(w, node, m, DROP_FLOOD_NOWHERE), m);
+		rte_node_enqueue_x1(graph, node, node_drop(w, node, m, DROP_FLOOD_NOWHERE), m);
 		return;
 	}
 	if (unlikely(left > *budget)) {
@@ -90,7 +88,8 @@ static void flood_one(struct rte_graph *graph, struct rte_node *node, struct wor
 	}
 	*budget -= left;
 	stat_add(&w->segments[meta.bd].flood_packets, 1);
-	NODE_TRACE(trace, m, node, "domain %u: %u local ports, %u vteps", meta.bd, n_ports, n_vteps);
+	NODE_TRACE(
+		trace, m, node, "domain %u: %u local ports, %u vteps", meta.bd, n_ports, n_vteps);
 
 	for (unsigned int i = 0; i < bd->n_ports; i++) {
 		struct rte_mbuf *copy;

@@ -74,8 +74,7 @@ static inline rte_edge_t forward_one(
 	return EDGE_PORT_TX;
 }
 
-static uint16_t ip4_forward(
-	struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t ip4_forward(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
 	struct trace *trace = node_trace(w);

@@ -32,9 +32,10 @@
 struct meta {
 	uint32_t hash; /* flow */
 	union {
-		uint16_t vtep;	/* to vxlan_encap: where to; to flood: where from, VTEP_NONE = access */
+		uint16_t vtep; /* to vxlan_encap: where to; to flood: where from, VTEP_NONE = access
+				*/
 		uint16_t group; /* to ip4_forward: next-hop group */
-		uint16_t l3;	/* to vxlan_decap: octets up to the UDP header */
+		uint16_t l3;    /* to vxlan_decap: octets up to the UDP header */
 	};
 	uint16_t bd;
 };
@@ -144,5 +145,5 @@ static inline void node_shorten(struct rte_mbuf *m, uint32_t len)
  * Tell the main thread something, once in a while for the same thing. Bounded: when the queue is
  * full the event is counted as lost and comes again with the next packet after a pause.
  */
-void node_tell_learn(struct worker *w, uint64_t key, uint16_t port);
+void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t port);
 void node_tell_probe(struct worker *w, uint16_t adj);

@@ -1,6 +1,6 @@
 /*
- * Token buckets for what goes to the kernel: one a port and class, so that a flood on one port or of
- * one class leaves the others' control traffic alone. Rates count packets, not octets.
+ * Token buckets for what goes to the kernel: one a port and class, so that a flood on one port or
+ * of one class leaves the others' control traffic alone. Rates count packets, not octets.
  *
  * Each worker has its own buckets; nothing is shared.
  */

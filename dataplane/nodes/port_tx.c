@@ -36,18 +36,15 @@ static uint16_t port_tx(struct rte_graph *graph, struct rte_node *node, void **o
 		struct worker_out *out = &w->out[port];
 
 		if (unlikely(!port_up(ports, port) || w->ports[port] == NULL)) {
-			rte_node_enqueue_x1(
-				graph, node, node_drop(w, node, m, DROP_LINK_DOWN), m);
+			rte_node_enqueue_x1(graph, node, node_drop(w, node, m, DROP_LINK_DOWN), m);
 			continue;
 		}
 		if (unlikely(m->pkt_len > (uint32_t)port_mtu(ports, port) + L2_MAX)) {
-			rte_node_enqueue_x1(
-				graph, node, node_drop(w, node, m, DROP_TX_TOO_BIG), m);
+			rte_node_enqueue_x1(graph, node, node_drop(w, node, m, DROP_TX_TOO_BIG), m);
 			continue;
 		}
 		if (unlikely(trace != NULL) && trace_marked(m)) {
-			trace_step(trace, m, node->name, "out by %s",
-				w->ports[port]->spec.name);
+			trace_step(trace, m, node->name, "out by %s", w->ports[port]->spec.name);
 			trace_unmark(m);
 		}
 		used[port / 64] |= 1ULL << port % 64;

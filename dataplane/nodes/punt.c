@@ -17,12 +17,12 @@ enum {
 	EDGES = 1,
 };
 
-#define PORT_BGP	  179
-#define PORT_BFD	  3784
-#define PORT_BFD_ECHO	  3785
+#define PORT_BGP          179
+#define PORT_BFD          3784
+#define PORT_BFD_ECHO     3785
 #define PORT_BFD_MULTIHOP 4784
 
-#define CLASS_VXLAN	  PUNT_CLASSES
+#define CLASS_VXLAN       PUNT_CLASSES
 
 static enum punt_class class_of_ports(uint8_t proto, const uint8_t *l4, uint32_t len)
 {
@@ -36,8 +36,8 @@ static enum punt_class class_of_ports(uint8_t proto, const uint8_t *l4, uint32_t
 		return src == PORT_BGP || dst == PORT_BGP ? PUNT_BGP : PUNT_OTHER;
 	if (dst == VXLAN_PORT)
 		return CLASS_VXLAN;
-	return dst == PORT_BFD || dst == PORT_BFD_ECHO || dst == PORT_BFD_MULTIHOP ? PUNT_BFD :
-										      PUNT_OTHER;
+	return dst == PORT_BFD || dst == PORT_BFD_ECHO || dst == PORT_BFD_MULTIHOP ? PUNT_BFD
+										   : PUNT_OTHER;
 }
 
 static enum punt_class class_of_ip4(const uint8_t *l3, uint32_t len)

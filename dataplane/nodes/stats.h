@@ -1,5 +1,6 @@
 /*
- * Counters that a worker keeps per segment and VTEP (those of ports are in struct port and its TAP).
+ * Counters that a worker keeps per segment and VTEP (those of ports are in struct port and its
+ * TAP).
  *
  * Invariant: each has one writer, its worker; readers (the API in the main thread) add
  * up all workers' with stat_read(). 64 bits, so they do not wrap. Counters of an index that was

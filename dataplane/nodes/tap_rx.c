@@ -56,8 +56,7 @@ static uint16_t read_tap(
 		struct rte_mbuf *m = pkts[i];
 
 		m->port = port->id;
-		if (unlikely(trace != NULL) &&
-			trace_match(trace, m, port->id, (uint16_t)w->id)) {
+		if (unlikely(trace != NULL) && trace_match(trace, m, port->id, (uint16_t)w->id)) {
 			w->traced = true;
 			trace_step(trace, m, node->name, "%u octets from the kernel by %s",
 				m->pkt_len, port->spec.tap);

@@ -24,8 +24,7 @@ int trace_register(void)
 		.align = __alignof__(uint32_t),
 	};
 	const struct rte_mbuf_dynflag flag = {.name = "audums_trace_mark"};
-	const size_t offset =
-		offsetof(struct rte_mbuf, dynfield1) + SLOT_WORD * sizeof(uint32_t);
+	const size_t offset = offsetof(struct rte_mbuf, dynfield1) + SLOT_WORD * sizeof(uint32_t);
 
 	if (rte_mbuf_dynfield_register_offset(&field, offset) < 0)
 		return -rte_errno;

@@ -48,8 +48,8 @@ struct trace {
 	uint16_t port; /* TRACE_ANY_PORT = any */
 	bool any_mac;
 	struct rte_ether_addr mac;
-	uint32_t count;	   /* frames wanted, 1..TRACE_FRAMES_MAX */
-	uint32_t used;	   /* slots given out; atomic; may pass count */
+	uint32_t count;    /* frames wanted, 1..TRACE_FRAMES_MAX */
+	uint32_t used;     /* slots given out; atomic; may pass count */
 	uint32_t finished; /* slots complete; atomic */
 	struct trace_frame frames[TRACE_FRAMES_MAX];
 };

@@ -1,6 +1,6 @@
 /*
- * Frames from the backbone: is it for us, is it sound, and whose is it: a VTEP's here, the kernel's,
- * or somebody's further on.
+ * Frames from the backbone: is it for us, is it sound, and whose is it: a VTEP's here, the
+ * kernel's, or somebody's further on.
  *
  * IPv4 headers are checked in full (RFC 1812 section 5.2.2) and Ethernet padding cut off before
  * anything reads on. All destinations of a chunk are looked up in the FIB at once.

@@ -3,7 +3,8 @@
  *
  * Accepted is only what has the I flag (reserved bits are ignored, RFC 7348 section 5), a known VNI
  * and a source that is a VTEP of that segment, sent to the segment's own address. Inner source
- * MACs are never learnt from data: EVPN is the source. What came by the overlay never returns to it.
+ * MACs are never learnt from data: EVPN is the source. What came by the overlay never returns to
+ * it.
  */
 #include "dataplane/nodes/node.h"
 
@@ -18,7 +19,7 @@ enum {
 };
 
 #define VXLAN_FLAG_I 0x08000000u
-#define DELIVER	     UINT16_MAX
+#define DELIVER      UINT16_MAX
 
 /* What the last packet's look-ups gave; most packets of a burst come from few VTEPs. */
 struct recent {
@@ -30,8 +31,8 @@ struct recent {
 	bool ok;
 };
 
-static inline enum drop_reason recent_find(struct worker *w, struct recent *r, uint32_t vni,
-	const struct rte_ipv4_hdr *ip)
+static inline enum drop_reason recent_find(
+	struct worker *w, struct recent *r, uint32_t vni, const struct rte_ipv4_hdr *ip)
 {
 	uint16_t bd;
 
@@ -71,7 +72,7 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 
 	udp_len = rte_be_to_cpu_16(udp->dgram_len);
 	if (unlikely(m->data_len < head || udp_len < sizeof(*udp) + sizeof(*vxlan) ||
-		    l4 + udp_len > m->pkt_len))
+		     l4 + udp_len > m->pkt_len))
 		return node_drop(w, node, m, DROP_VXLAN_TRUNCATED);
 	if (unlikely(!(vxlan->vx_flags & rte_cpu_to_be_32(VXLAN_FLAG_I))))
 		return node_drop(w, node, m, DROP_VXLAN_FLAGS);
@@ -79,7 +80,7 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 	if (unlikely(reason != DROP_COUNT))
 		return node_drop(w, node, m, reason);
 	if (unlikely(m->data_len < head + RTE_ETHER_HDR_LEN ||
-		    udp_len < sizeof(*udp) + sizeof(*vxlan) + RTE_ETHER_HDR_LEN))
+		     udp_len < sizeof(*udp) + sizeof(*vxlan) + RTE_ETHER_HDR_LEN))
 		return node_drop(w, node, m, DROP_INNER_TRUNCATED);
 	if (unlikely(l4 + udp_len < m->pkt_len))
 		node_shorten(m, l4 + udp_len);
@@ -89,7 +90,7 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 		return node_drop(w, node, m, DROP_BAD_SRC_MAC);
 	memcpy(&type, inner + 12, sizeof(type));
 	if (unlikely(type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) ||
-		    type == rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ)))
+		     type == rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ)))
 		return node_drop(w, node, m, DROP_VLAN_TAGGED);
 
 	m->data_off = (uint16_t)(m->data_off + head);
@@ -145,13 +146,11 @@ static void decap_chunk(struct rte_graph *graph, struct rte_node *node, struct w
 	}
 	fdb_lookup_bulk(w->tables->fdb, keys, k, to);
 	for (unsigned int j = 0; j < k; j++)
-		edges[place[j]] =
-			deliver_edge(w, node, trace, pkts[place[j]], keys[j], to[j]);
+		edges[place[j]] = deliver_edge(w, node, trace, pkts[place[j]], keys[j], to[j]);
 	node_hand_on(graph, node, edges, (void **)pkts, n);
 }
 
-static uint16_t vxlan_decap(
-	struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t vxlan_decap(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
 	struct recent recent = {.ok = false};

@@ -56,15 +56,13 @@ static inline rte_edge_t encap_one(struct worker *w, const struct rte_node *node
 		const uint8_t *to = (const uint8_t *)&vtep->remote;
 		const uint8_t *hop = (const uint8_t *)&adj->addr;
 
-		trace_step(trace, m, node->name,
-			"vni %u -> vtep %u.%u.%u.%u, next hop %u.%u.%u.%u", bd->vni, to[0], to[1],
-			to[2], to[3], hop[0], hop[1], hop[2], hop[3]);
+		trace_step(trace, m, node->name, "vni %u -> vtep %u.%u.%u.%u, next hop %u.%u.%u.%u",
+			bd->vni, to[0], to[1], to[2], to[3], hop[0], hop[1], hop[2], hop[3]);
 	}
 	return EDGE_PORT_TX;
 }
 
-static uint16_t vxlan_encap(
-	struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t vxlan_encap(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
 	struct trace *trace = node_trace(w);
