@@ -292,18 +292,21 @@ static void trace_process(void *arg, pid_t pid)
 	trace_say(arg, LAB_TRACE_PROCESS, what);
 }
 
-static int trace_device(void *arg, const struct nlmsghdr *nlh)
+static int trace_attr(const struct nlattr *attr, void *arg)
 {
 	struct census *c = arg;
-	struct nlattr *attr;
 	char what[LAB_NETNS_LEN + 32];
 
-	mnl_attr_for_each (attr, nlh, sizeof(struct ifinfomsg)) {
-		if (mnl_attr_get_type(attr) != IFLA_IFNAME || !strcmp(mnl_attr_get_str(attr), "lo"))
-			continue;
-		snprintf(what, sizeof(what), "%s %s", c->netns, mnl_attr_get_str(attr));
-		trace_say(c, LAB_TRACE_DEVICE, what);
-	}
+	if (mnl_attr_get_type(attr) != IFLA_IFNAME || !strcmp(mnl_attr_get_str(attr), "lo"))
+		return MNL_CB_OK;
+	snprintf(what, sizeof(what), "%s %s", c->netns, mnl_attr_get_str(attr));
+	trace_say(c, LAB_TRACE_DEVICE, what);
+	return MNL_CB_OK;
+}
+
+static int trace_device(void *arg, const struct nlmsghdr *nlh)
+{
+	mnl_attr_parse(nlh, sizeof(struct ifinfomsg), trace_attr, arg);
 	return 0;
 }
 

@@ -133,11 +133,12 @@ static void process_usage(struct lab_process *p)
 /* The forwarding process of a node is a child of its port holder, and starts again by itself. */
 static void dataplane_fill(struct lab_process *p, const struct lab_process *holder)
 {
-	char path[64], *text, *s, *end;
+	char path[64], node[sizeof(p->name)], *text, *s, *end;
 	uint64_t start = 0;
 
-	snprintf(p->name, sizeof(p->name), "%.*s/dataplane", (int)strcspn(holder->name, "/"),
-		holder->name);
+	memcpy(node, holder->name, sizeof(node));
+	node[strcspn(node, "/")] = '\0';
+	snprintf(p->name, sizeof(p->name), "%.40s/dataplane", node);
 	strcpy(p->state, holder->pid ? "backoff" : "stopped");
 	if (!holder->pid)
 		return;

@@ -425,30 +425,23 @@ int rtnl_dump(struct rtnl *nl, uint16_t type, uint8_t family, rtnl_dump_fn *fn, 
 	struct nlmsghdr *nlh = rtnl_request(nl, type, NLM_F_DUMP);
 	int ret;
 
-	/* each kind has its own fixed header */
-	switch (type) {
-	case RTM_GETADDR: {
+	/* each kind has its own fixed header; a bridge's FDB is asked for with a link's */
+	if (type == RTM_GETADDR) {
 		struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
+
 		m->ifa_family = family;
-		break;
-	}
-	case RTM_GETROUTE: {
+	} else if (type == RTM_GETROUTE) {
 		struct rtmsg *m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
+
 		m->rtm_family = family;
-		break;
-	}
-	case RTM_GETNEIGH:
-		if (family != AF_BRIDGE) {
-			struct ndmsg *m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
-			m->ndm_family = family;
-			break;
-		}
-		/* fall through: the bridge's dump wants a link header */
-	default: {
+	} else if (type == RTM_GETNEIGH && family != AF_BRIDGE) {
+		struct ndmsg *m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
+
+		m->ndm_family = family;
+	} else {
 		struct ifinfomsg *m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
+
 		m->ifi_family = family;
-		break;
-	}
 	}
 	ret = rtnl_run(nl, dump_message, &dump);
 	return ret ? ret : dump.result;
