@@ -28,6 +28,19 @@ bool problems_any(const struct problems *problems)
 	return problems->n_items > 0 || problems->n_dropped > 0 || problems->no_memory;
 }
 
+bool problems_cover(const struct problems *problems, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n && i < problems->n_items; i++) {
+		const char *at = problems->items[i].path;
+		const size_t len = strlen(at);
+
+		if (len > 0 && strncmp(path, at, len) == 0 &&
+			(path[len] == '\0' || path[len] == '.' || path[len] == '['))
+			return true;
+	}
+	return false;
+}
+
 void problems_vadd_at(struct problems *problems, const char *file, unsigned line, unsigned column,
 	const char *path, const char *fmt, va_list ap)
 {

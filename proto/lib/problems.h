@@ -39,6 +39,13 @@ void problems_free(struct problems *problems);
 /* Whether anything at all was added (stored or not). */
 bool problems_any(const struct problems *problems);
 
+/*
+ * Whether one of the first `n` problems is at `path` or at something that contains it: what is said
+ * there already needs no second sentence. (A problem of the input as a whole, path "", covers
+ * nothing.)
+ */
+bool problems_cover(const struct problems *problems, size_t n, const char *path);
+
 /* Add a problem at `path` without location. Strings are copied. */
 void problems_add(struct problems *problems, const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
