@@ -24,12 +24,13 @@ struct adj {
 	bool resolved;   /* false: punt so that the kernel resolves, or drop */
 	rte_be32_t addr; /* the neighbour */
 	uint16_t index;
-	struct rcu_entry rcu;
+	struct rcu_entry rcu; /* the rest is the writer's */
+	struct adj_tbl *tbl;
 };
 
 struct adj_tbl {
 	const struct adj **adjs;
-	uint16_t *refs;
+	uint32_t *refs; /* holders; 0 = free or going */
 	uint64_t *busy;
 	uint16_t max;
 	uint16_t end;

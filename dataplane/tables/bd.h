@@ -18,6 +18,8 @@
 #define VNI_MAX  0xffffff
 #define VNI_NONE 0
 
+struct bd_tbl;
+
 struct bd {
 	uint16_t id;
 	uint16_t mtu;          /* octets of layer 3 inside the segment */
@@ -29,9 +31,8 @@ struct bd {
 	const uint16_t *flood; /* vtep indexes, ascending */
 	const uint64_t *allowed; /* bitmap by vtep index: may send us frames of this segment */
 	struct rcu_entry rcu;
+	struct bd_tbl *tbl;
 };
-
-struct bd_tbl;
 
 /* Contents of a domain as the writer wants it; copied. `allowed`: further VTEPs that may send
  * (those of the flood list always may). */

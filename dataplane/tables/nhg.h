@@ -24,13 +24,16 @@ struct nhg_leg {
 	uint16_t weight; /* 1 .. 256 */
 };
 
+struct nhg_tbl;
+
 struct nhg {
 	uint16_t mask;   /* number of slots - 1; a power of two minus 1 */
 	uint16_t n_legs; /* configured legs */
 	uint16_t n_live; /* legs in use; 0: none is usable, the slots hold all legs all the same */
 	uint16_t index;
 	const struct nhg_leg *legs;
-	const uint16_t *base; /* slots as if every leg were usable; writer's own */
+	const uint16_t *base; /* slots as if every leg were usable; the writer's */
+	struct nhg_tbl *tbl;
 	struct rcu_entry rcu;
 	uint16_t slots[]; /* adjacency indexes */
 };

@@ -34,18 +34,19 @@ struct vtep_hdr {
 struct vtep {
 	struct vtep_hdr hdr;
 	uint16_t nhg;      /* hot: next-hop group; NHG_NONE = unreachable */
-	uint16_t used;     /* enum: 0 = free index */
 	rte_be32_t local;  /* = hdr.ip.src_addr */
 	rte_be32_t remote; /* = hdr.ip.dst_addr */
 } __rte_cache_aligned;
 
 struct vtep_index; /* the look-up by address */
+struct vtep_gone;
 
 struct vtep_tbl {
 	struct vtep *vteps;
 	const struct vtep_index *index;
-	uint16_t *refs;
+	uint32_t *refs; /* holders; 0 = free or going */
 	uint64_t *busy;
+	struct vtep_gone *gone; /* what waits for a grace period, by index */
 	uint16_t max;
 	uint16_t end;
 	uint16_t count;
