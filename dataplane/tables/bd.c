@@ -47,7 +47,7 @@ struct bd_tbl *bd_tbl_create(struct rcu *rcu, uint16_t max_bds, uint16_t max_vte
 	t->max_vteps = max_vteps;
 	t->bds = calloc((size_t)max_bds + 1, sizeof(*t->bds));
 	t->busy = ids_create(max_bds);
-	t->by_vni = mem_map(BY_VNI_SIZE);
+	t->by_vni = mem_map(BY_VNI_SIZE, false);
 	if (!t->bds || !t->busy || !t->by_vni) {
 		bd_tbl_destroy(t);
 		errno = ENOMEM;

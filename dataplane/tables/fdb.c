@@ -85,8 +85,8 @@ struct fdb *fdb_create(struct rcu *rcu, uint32_t capacity)
 	fdb->wait_size = fdb->n_buckets * (SLOTS + 1);
 	fdb->rcu = rcu;
 	fdb->capacity = capacity;
-	fdb->buckets = mem_map((size_t)fdb->n_buckets * sizeof(struct bucket));
-	fdb->waiting = mem_map((size_t)fdb->wait_size * sizeof(struct waiting));
+	fdb->buckets = mem_map((size_t)fdb->n_buckets * sizeof(struct bucket), true);
+	fdb->waiting = mem_map((size_t)fdb->wait_size * sizeof(struct waiting), false);
 	if (!fdb->buckets || !fdb->waiting) {
 		fdb_destroy(fdb);
 		errno = ENOMEM;

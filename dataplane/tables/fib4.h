@@ -1,9 +1,10 @@
 /*
- * The underlay's IPv4 routes: longest prefix match (rte_fib, DIR-24-8 with 2-octet results, 32 MB).
+ * The underlay's IPv4 routes: longest prefix match by DIR-24-8 with 2-octet results.
  *
- * rte_fib of 22.11 gives second-level tables back at once; what could take one up again is held
- * back, in order, until a grace period has passed: changes are queued and applied by fib4_poll(),
- * which never waits. The main thread alone writes.
+ * A table of our own: rte_fib of DPDK 22.11 gives back second-level tables while readers may be in
+ * them, and corrupts other networks' entries when prefixes that end at 255.255.255.255 nest. The
+ * tables are 48 MB of address space, of which only what routes touch is memory; the default route
+ * touches none. The main thread alone writes.
  */
 #pragma once
 
@@ -38,15 +39,16 @@ static inline uint16_t fib4_nhg(uint16_t result)
 }
 
 struct fib4_stats {
-	uint32_t routes; /* wanted */
-	uint32_t queued; /* changes not applied yet */
-	uint64_t held;   /* times a change waited for a grace period */
-	uint64_t failed; /* changes rte_fib refused (no second-level table or node left) */
+	uint32_t routes;
+	uint32_t groups; /* /24 networks with longer routes in them */
+	uint64_t failed; /* routes refused: a limit, or no memory */
 };
 
-/* At most max_routes routes, num_tbl8 second-level tables (/24s with longer routes in them). Needs
- * the EAL's memory. NULL and errno. */
-struct fib4 *fib4_create(struct rcu *rcu, const char *name, uint32_t max_routes, uint32_t num_tbl8);
+/* At most max_routes routes, and max_groups (1 .. 16384) networks of /24 with longer routes in
+ * them. Plain memory, no EAL. NULL and errno: EINVAL, ENOMEM. */
+struct fib4 *fib4_create(struct rcu *rcu, uint32_t max_routes, uint32_t max_groups);
+
+/* Free it; no worker may be reading, and what it deferred on the RCU has run. */
 void fib4_destroy(struct fib4 *fib);
 
 /*
@@ -59,22 +61,22 @@ void fib4_lookup_bulk(
 uint16_t fib4_lookup(const struct fib4 *fib, uint32_t addr);
 
 /*
- * Main thread: want the route (address in host order, depth 0 .. 32, bits below must be 0), add or
- * replace. Applied at once when it can be, else by fib4_poll(). 0, -EINVAL, -ENOSPC, -ENOMEM.
+ * Main thread: add the route or replace its result (address in host order, depth 0 .. 32, bits
+ * below must be 0). A reader sees the old or the new result at each address. 0, -EINVAL, -ENOSPC,
+ * -ENOMEM. Time grows with the addresses covered: /24 0.1 us, /8 about 0.1 ms, /1 some 10 ms.
  */
 int fib4_put(struct fib4 *fib, uint32_t addr, uint8_t depth, uint16_t result);
 
-/* Main thread: no longer want it. 0, -EINVAL or -ENOENT. */
+/* Main thread: remove it. 0, -EINVAL or -ENOENT. */
 int fib4_del(struct fib4 *fib, uint32_t addr, uint8_t depth);
 
-/* Main thread: apply what waits, as far as grace periods have passed. True: something still waits,
- * call again soon (a next-hop group that a queued change replaces may still be in use). */
-bool fib4_poll(struct fib4 *fib);
-
-/* Main thread: the wanted route with exactly this prefix, 0 if none. */
+/* Main thread: the route with exactly this prefix, 0 if none. */
 uint16_t fib4_find(const struct fib4 *fib, uint32_t addr, uint8_t depth);
 
-/* Main thread: visit the wanted routes, in order of address and depth; fn must not change them. */
+/* Main thread: the longest route of at most max_depth that covers addr; FIB4_MISS if none. */
+uint16_t fib4_match(const struct fib4 *fib, uint32_t addr, uint8_t max_depth, uint8_t *depth);
+
+/* Main thread: visit the routes, in order of address and depth; fn must not change them. */
 void fib4_walk(const struct fib4 *fib,
 	void (*fn)(void *ctx, uint32_t addr, uint8_t depth, uint16_t result), void *ctx);
 

@@ -7,14 +7,14 @@
 
 #define MEM_HUGE (8u << 20)
 
-void *mem_map(size_t size)
+void *mem_map(size_t size, bool huge)
 {
 	void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (ptr == MAP_FAILED)
 		return NULL;
-	if (size >= MEM_HUGE)
+	if (huge && size >= MEM_HUGE)
 		(void)madvise(ptr, size, MADV_HUGEPAGE);
 	return ptr;
 }

@@ -37,9 +37,7 @@ struct tables *tables_create(const struct tables_options *options)
 	DEFAULT(max_adjs, 1024);
 	DEFAULT(max_nhgs, 4096);
 	DEFAULT(max_routes, 16384);
-	DEFAULT(max_tbl8, 1024);
-	if (!o->name)
-		o->name = "underlay";
+	DEFAULT(max_deep, 1024);
 	if (o->max_nhgs > FIB4_MAX_NHG || o->max_bds == UINT16_MAX) {
 		rc = -EINVAL;
 		goto out;
@@ -61,7 +59,7 @@ struct tables *tables_create(const struct tables_options *options)
 	if (t->bds)
 		t->fdb = fdb_create(&t->rcu, o->max_macs);
 	if (t->fdb)
-		t->fib = fib4_create(&t->rcu, o->name, o->max_routes, o->max_tbl8);
+		t->fib = fib4_create(&t->rcu, o->max_routes, o->max_deep);
 	rc = t->fib ? 0 : -errno;
 out:
 	if (rc != 0) {
@@ -90,12 +88,11 @@ void tables_destroy(struct tables *t)
 bool tables_poll(struct tables *t)
 {
 	struct fdb_stats fdb;
-	bool more = fib4_poll(t->fib);
 
 	fdb_poll(t->fdb);
 	rcu_poll(&t->rcu, FREE_A_TURN);
 	fdb_stats_get(t->fdb, &fdb);
-	return more || t->rcu.pending > 0 || fdb.pending > 0;
+	return t->rcu.pending > 0 || fdb.pending > 0;
 }
 
 static int port_flag(struct tables *t, uint16_t port, uint8_t *flag, bool up)

@@ -29,8 +29,7 @@ struct tables_options {
 	uint16_t max_adjs;        /* 1024 */
 	uint16_t max_nhgs;        /* 4096 */
 	uint32_t max_routes;      /* 16384 */
-	uint32_t max_tbl8;        /* 1024 */
-	const char *name; /* of the rte_fib: "underlay"; several tables in one process differ */
+	uint32_t max_deep;        /* 1024: /24 networks with longer routes in them */
 };
 
 struct tables {
@@ -45,14 +44,14 @@ struct tables {
 	struct tables_options options; /* with defaults filled in */
 };
 
-/* Make all tables; the EAL is up. NULL and errno. */
+/* Make all tables, in plain memory: no EAL needed. NULL and errno. */
 struct tables *tables_create(const struct tables_options *options);
 
 /* Free all; workers have ended. NULL is allowed. */
 void tables_destroy(struct tables *t);
 
-/* Main thread, once a turn: free what may be freed, apply what waited. Never waits. True: something
- * still waits, come back within some milliseconds. */
+/* Main thread, once a turn: free what may be freed. Never waits. True: something still waits for a
+ * grace period, come back within some milliseconds. */
 bool tables_poll(struct tables *t);
 
 /* Main thread: the wire of a port has (no) link / the TAP is IFF_UP or not. Groups with a leg on it
