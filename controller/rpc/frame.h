@@ -41,6 +41,12 @@ static inline int frame_reader_idle(const struct frame_reader *r)
 	return r->head_len == 0;
 }
 
+/* Forget the message that was given out last; gives large memory back. */
+static inline void frame_reader_release(struct frame_reader *r)
+{
+	buf_consume(&r->body, r->body.len);
+}
+
 void frame_reader_clear(struct frame_reader *r);
 
 /* Write the head of an uncompressed message of `len` octets. */

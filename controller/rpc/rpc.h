@@ -312,8 +312,9 @@ struct rpc_client_options {
 	const char *server_name;
 	const char *server_uri_prefix;
 	struct rpc_limits limits;
-	/* Called on each change, from the loop. `reason` says why it became IDLE ("" when we closed
-	 * it). May be NULL. May call rpc_client_connect(), but not rpc_client_free(). */
+	/* Called from the loop when the state becomes READY, DRAINING or IDLE; `reason` says why it
+	 * became IDLE ("" when we closed it). May be NULL. May call rpc_client_connect(), but not
+	 * rpc_client_free(). */
 	void (*state)(void *arg, enum rpc_client_state state, const char *reason);
 	void *arg;
 };
