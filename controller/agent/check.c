@@ -175,13 +175,16 @@ void check_segments(struct segment **segments, size_t count)
 	claims = calloc(total + 1, sizeof(*claims));
 	if (!claims) {
 		for (size_t i = 0; i < count; i++)
-			snprintf(segments[i]->invalid, sizeof(segments[i]->invalid), "out of memory");
+			snprintf(segments[i]->invalid, sizeof(segments[i]->invalid),
+				"out of memory");
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
 		if (!segments[i]->invalid[0])
 			claims[n++] = (struct claim){.vni = segments[i]->cfg->vni,
-				.key = segments[i]->cfg->rd, .order = i, .segment = segments[i]};
+				.key = segments[i]->cfg->rd,
+				.order = i,
+				.segment = segments[i]};
 	qsort(claims, n, sizeof(*claims), compare_vni);
 	for (size_t i = 1; i < n; i++)
 		if (claims[i].vni == claims[i - 1].vni)
@@ -190,8 +193,7 @@ void check_segments(struct segment **segments, size_t count)
 				claims[i - 1].segment->cfg->name);
 	qsort(claims, n, sizeof(*claims), compare_key);
 	for (size_t i = 1; i < n; i++)
-		if (strcmp(claims[i].key, claims[i - 1].key) == 0 &&
-			!claims[i].segment->invalid[0])
+		if (strcmp(claims[i].key, claims[i - 1].key) == 0 && !claims[i].segment->invalid[0])
 			snprintf(claims[i].segment->invalid, sizeof(claims[i].segment->invalid),
 				"RD %s belongs to segment %s", claims[i].key,
 				claims[i - 1].segment->cfg->name);
@@ -199,14 +201,16 @@ void check_segments(struct segment **segments, size_t count)
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < segments[i]->cfg->n_attachments; j++)
 			if (!segments[i]->invalid[0] && !segments[i]->attachments[j].invalid[0])
-				claims[n++] = (struct claim){.key = segments[i]->cfg->attachments[j]->port,
+				claims[n++] = (struct claim){
+					.key = segments[i]->cfg->attachments[j]->port,
 					.order = i,
 					.segment = segments[i],
 					.attachment = &segments[i]->attachments[j]};
 	qsort(claims, n, sizeof(*claims), compare_key);
 	for (size_t i = 1; i < n; i++)
 		if (strcmp(claims[i].key, claims[i - 1].key) == 0)
-			snprintf(claims[i].attachment->invalid, sizeof(claims[i].attachment->invalid),
+			snprintf(claims[i].attachment->invalid,
+				sizeof(claims[i].attachment->invalid),
 				"port %s belongs to segment %s", claims[i].key,
 				claims[i - 1].segment->cfg->name);
 	free(claims);

@@ -14,7 +14,8 @@
 
 static int compare_name(const void *a, const void *b)
 {
-	return strcmp((*(struct segment *const *)a)->cfg->name, (*(struct segment *const *)b)->cfg->name);
+	return strcmp(
+		(*(struct segment *const *)a)->cfg->name, (*(struct segment *const *)b)->cfg->name);
 }
 
 static int compare_vni(const void *a, const void *b)
@@ -105,8 +106,7 @@ static bool names_hold(char *const *names, size_t n, const char *name)
 	return false;
 }
 
-static bool config_equal(
-	const Audums__V1__SegmentConfig *a, const Audums__V1__SegmentConfig *b)
+static bool config_equal(const Audums__V1__SegmentConfig *a, const Audums__V1__SegmentConfig *b)
 {
 	const size_t n = audums__v1__segment_config__get_packed_size(a);
 	uint8_t *x, *y;
@@ -131,11 +131,12 @@ static void carry_over(struct segment *to, const struct segment *from)
 {
 	to->kernel_ok = from->kernel_ok && to->cfg->vni == from->cfg->vni;
 	to->frr_open = from->frr_open && to->cfg->vni == from->cfg->vni &&
-		strcmp(to->cfg->rd, from->cfg->rd) == 0;
+		       strcmp(to->cfg->rd, from->cfg->rd) == 0;
 	memcpy(to->rd, from->rd, sizeof(to->rd));
 	for (size_t i = 0; i < to->cfg->n_attachments; i++)
 		for (size_t j = 0; j < from->cfg->n_attachments; j++)
-			if (strcmp(to->cfg->attachments[i]->port, from->cfg->attachments[j]->port) == 0)
+			if (strcmp(to->cfg->attachments[i]->port,
+				    from->cfg->attachments[j]->port) == 0)
 				to->attachments[i] = from->attachments[j];
 }
 

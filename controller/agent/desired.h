@@ -2,10 +2,10 @@
  * The desired state: what the controller (or a file) asks of this node, checked, kept by segment
  * name, and beside each segment what is known of its realisation.
  *
- * Everything comes from outside: whatever is not well-formed is either refused as a whole (the node's
- * base) or kept with the reason in `invalid` (a segment), so that one bad segment harms no other.
- * Invariant: names and VNIs of valid segments are unique; strings of valid ones hold only characters
- * that mean nothing to FRR's command line.
+ * Everything comes from outside: whatever is not well-formed is either refused as a whole (the
+ * node's base) or kept with the reason in `invalid` (a segment), so that one bad segment harms no
+ * other. Invariant: names and VNIs of valid segments are unique; strings of valid ones hold only
+ * characters that mean nothing to FRR's command line.
  */
 #pragma once
 
@@ -43,15 +43,15 @@ struct segment {
 	bool frr_open; /* bgpd holds RD and RT (or is not there): the device may be made */
 	bool frr_ok;   /* read back and equal */
 	char frr_error[SEGMENT_ERROR_MAX];
-	char rd[32]; /* as read back; "" = unknown */
+	char rd[32];           /* as read back; "" = unknown */
 	uint64_t frr_since_ms; /* since when RD and RT wait for bgpd; 0 = not */
 	unsigned int frr_tries;
 };
 
 struct desired {
-	uint64_t generation;          /* 0 = nothing was ever asked */
-	Audums__V1__NodeBase *base;   /* NULL = not known */
-	struct segment **segments;    /* sorted by name */
+	uint64_t generation;        /* 0 = nothing was ever asked */
+	Audums__V1__NodeBase *base; /* NULL = not known */
+	struct segment **segments;  /* sorted by name */
 	size_t count;
 	struct segment **by_vni; /* valid ones, sorted by VNI */
 	size_t vni_count;
@@ -64,8 +64,7 @@ void desired_clear(struct desired *d);
  * are moved). Segments that are taken over unchanged keep what is known of them. Returns 0, or
  * -EINVAL / -ENOMEM / -E2BIG with `error`; then nothing has changed.
  */
-int desired_merge(
-	struct desired *d, Audums__V1__DesiredState *m, char *error, size_t error_size);
+int desired_merge(struct desired *d, Audums__V1__DesiredState *m, char *error, size_t error_size);
 
 struct segment *desired_find(const struct desired *d, const char *name);
 struct segment *desired_vni(const struct desired *d, uint32_t vni);

@@ -3,12 +3,12 @@
  * stands for each. The file belongs to the operator; the agent takes three of its words and leaves
  * the rest to the port holder.
  *
- * One line a port: `port NAME role=uplink|access [tap=DEVICE] ...`; '#' begins a comment. The TAP is
- * named like the port unless `tap=` says otherwise.
+ * One line a port: `port NAME role=uplink|access [tap=DEVICE] ...`; '#' begins a comment. The TAP
+ * is named like the port unless `tap=` says otherwise.
  */
 #pragma once
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 

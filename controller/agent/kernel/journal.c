@@ -163,8 +163,8 @@ int journal_save(struct journal *j)
 		const struct journal_entry *e = &j->entries[i];
 
 		if (e->is_addr)
-			failed |= fprintf(f, "addr %s %s/%u\n", e->device,
-					  text_ipv4_put(ip, e->ip), e->plen) < 0;
+			failed |= fprintf(f, "addr %s %s/%u\n", e->device, text_ipv4_put(ip, e->ip),
+					  e->plen) < 0;
 		else
 			failed |= fprintf(f, "link %s\n", e->device) < 0;
 	}

@@ -1,14 +1,14 @@
 /*
  * What the agent may have made in the kernel that carries no mark: addresses on links and the
  * names of devices between their creation and their alias. Written before the change is made, so a
- * kill at any point leaves nothing that nobody owns. Kernel state ends with the machine's uptime, so
- * the file needs no fsync.
+ * kill at any point leaves nothing that nobody owns. Kernel state ends with the machine's uptime,
+ * so the file needs no fsync.
  *
  * Text, one entry a line: `addr DEVICE A.B.C.D/N` and `link NAME`.
  */
 #pragma once
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

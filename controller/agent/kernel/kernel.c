@@ -161,8 +161,8 @@ static void journal_tidy(struct kernel *k, const struct desired *d, const struct
 		if (e.is_addr && !kplan_addr_wanted(d, inv, e.device, e.ip, e.plen) &&
 			(!l || !klink_has_addr(l, e.ip, e.plen)))
 			journal_remove_addr(j, e.device, e.ip, e.plen);
-		else if (!e.is_addr &&
-			(!l || strncmp(l->alias, KPLAN_ALIAS_PREFIX, strlen(KPLAN_ALIAS_PREFIX)) == 0))
+		else if (!e.is_addr && (!l || strncmp(l->alias, KPLAN_ALIAS_PREFIX,
+						      strlen(KPLAN_ALIAS_PREFIX)) == 0))
 			journal_remove_link(j, e.device);
 		else
 			i++;

@@ -32,7 +32,7 @@ struct kernel {
 	bool up; /* the watch works and holds a complete dump */
 	bool base_ok;
 	char base_error[KOP_ERROR_MAX];
-	uint64_t writes; /* all changes ever written, sysctls included */
+	uint64_t writes;        /* all changes ever written, sysctls included */
 	uint64_t repairs_at_ms; /* start of the current second of repairs */
 	unsigned int repairs;
 	bool sysctls_due;
@@ -43,7 +43,8 @@ struct kernel {
 	void *arg;
 };
 
-/* Open sockets, read the journal (path may be NULL) and the kernel. Returns 0 or a negative errno. */
+/* Open sockets, read the journal (path may be NULL) and the kernel. Returns 0 or a negative errno.
+ */
 int kernel_open(struct kernel *k, struct loop *loop, const char *journal_path);
 void kernel_close(struct kernel *k);
 
@@ -53,8 +54,8 @@ enum kernel_result {
 	KERNEL_BACKOFF, /* something failed: call again after a while */
 };
 
-/* One slice of making the kernel equal to `d`. `settled` says that `d` has not changed since the last
- * KERNEL_DONE, so that every difference is drift. */
+/* One slice of making the kernel equal to `d`. `settled` says that `d` has not changed since the
+ * last KERNEL_DONE, so that every difference is drift. */
 enum kernel_result kernel_reconcile(
 	struct kernel *k, struct desired *d, const struct inventory *inv, bool settled);
 

@@ -4,13 +4,19 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <netinet/in.h>
+#include <linux/if.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* libmnl's attribute loops narrow a pointer difference to int; messages are far shorter. */
+#pragma GCC diagnostic ignored "-Wconversion"
 
 #define BUCKETS 4096
 
@@ -112,8 +118,7 @@ static void name_set(struct kmodel *m, struct klink *l, const char *name)
 {
 	const size_t b = hash_name(name);
 
-	strncpy(l->name, name, sizeof(l->name) - 1);
-	l->name[sizeof(l->name) - 1] = '\0';
+	snprintf(l->name, sizeof(l->name), "%s", name);
 	l->next_name = m->by_name[b];
 	m->by_name[b] = l;
 }
@@ -163,8 +168,7 @@ static void read_brport(struct klink *l, const struct nlattr *nest)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested (a, nest) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_BRPORT_ISOLATED:
 			l->isolated = attr_u8(a, KLINK_UNKNOWN);
@@ -185,8 +189,7 @@ static void read_vxlan(struct klink *l, const struct nlattr *nest)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested (a, nest) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_VXLAN_ID:
 			l->vni = attr_u32(a, 0);
@@ -214,8 +217,7 @@ static void read_bridge(struct klink *l, const struct nlattr *nest)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested (a, nest) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_BR_MCAST_SNOOPING:
 			l->mcast_snooping = attr_u8(a, KLINK_UNKNOWN);
@@ -239,8 +241,7 @@ static void read_linkinfo(struct klink *l, const struct nlattr *nest)
 	char slave_kind[KLINK_KIND_MAX] = "";
 
 	l->kind[0] = '\0';
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested (a, nest) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_INFO_KIND:
 			attr_text(l->kind, sizeof(l->kind), a);
@@ -270,12 +271,10 @@ static void read_af_spec(struct klink *l, const struct nlattr *nest)
 {
 	const struct nlattr *af, *a;
 
-	mnl_attr_for_each_nested(af, nest)
-	{
+	mnl_attr_for_each_nested (af, nest) {
 		if (mnl_attr_get_type(af) != AF_INET6)
 			continue;
-		mnl_attr_for_each_nested(a, af)
-		{
+		mnl_attr_for_each_nested (a, af) {
 			if (mnl_attr_get_type(a) == IFLA_INET6_ADDR_GEN_MODE)
 				l->addrgenmode = attr_u8(a, KLINK_UNKNOWN);
 		}
@@ -286,14 +285,14 @@ static void read_af_spec(struct klink *l, const struct nlattr *nest)
 static bool link_equal(const struct klink *a, const struct klink *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->kind, b->kind) == 0 &&
-		strcmp(a->alias, b->alias) == 0 && a->flags == b->flags && a->mtu == b->mtu &&
-		a->master == b->master && a->oper_up == b->oper_up &&
-		a->addrgenmode == b->addrgenmode && a->vni == b->vni &&
-		a->vxlan_local == b->vxlan_local && a->vxlan_port == b->vxlan_port &&
-		a->vxlan_learning == b->vxlan_learning && a->vxlan_ttl == b->vxlan_ttl &&
-		a->mcast_snooping == b->mcast_snooping && a->stp == b->stp &&
-		a->forward_delay == b->forward_delay && a->isolated == b->isolated &&
-		a->learning == b->learning && a->neigh_suppress == b->neigh_suppress;
+	       strcmp(a->alias, b->alias) == 0 && a->flags == b->flags && a->mtu == b->mtu &&
+	       a->master == b->master && a->oper_up == b->oper_up &&
+	       a->addrgenmode == b->addrgenmode && a->vni == b->vni &&
+	       a->vxlan_local == b->vxlan_local && a->vxlan_port == b->vxlan_port &&
+	       a->vxlan_learning == b->vxlan_learning && a->vxlan_ttl == b->vxlan_ttl &&
+	       a->mcast_snooping == b->mcast_snooping && a->stp == b->stp &&
+	       a->forward_delay == b->forward_delay && a->isolated == b->isolated &&
+	       a->learning == b->learning && a->neigh_suppress == b->neigh_suppress;
 }
 
 static struct klink *link_new(struct kmodel *m, int ifindex, const char *name)
@@ -336,8 +335,7 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 		if (!l)
 			return 0;
 		before = *l;
-		mnl_attr_for_each(a, nlh, sizeof(*ifi))
-		{
+		mnl_attr_for_each (a, nlh, sizeof(*ifi)) {
 			if (mnl_attr_get_type(a) == IFLA_PROTINFO && !del)
 				read_brport(l, a);
 		}
@@ -354,8 +352,7 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 		link_remove(m, l);
 		return 1;
 	}
-	mnl_attr_for_each(a, nlh, sizeof(*ifi))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*ifi)) {
 		if (mnl_attr_get_type(a) == IFLA_IFNAME)
 			attr_text(name, sizeof(name), a);
 	}
@@ -376,8 +373,7 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 	l->flags = ifi->ifi_flags;
 	l->master = 0;
 	l->alias[0] = '\0';
-	mnl_attr_for_each(a, nlh, sizeof(*ifi))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*ifi)) {
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_MTU:
 			l->mtu = attr_u32(a, 0);
@@ -424,8 +420,7 @@ static int feed_addr(struct kmodel *m, const struct nlmsghdr *nlh)
 		return -EINVAL;
 	if (ifa->ifa_family != AF_INET)
 		return 0;
-	mnl_attr_for_each(a, nlh, sizeof(*ifa))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*ifa)) {
 		if (mnl_attr_get_payload_len(a) < 4)
 			continue;
 		if (mnl_attr_get_type(a) == IFA_LOCAL)
@@ -484,8 +479,7 @@ static int feed_neigh(struct kmodel *m, const struct nlmsghdr *nlh)
 		return -EINVAL;
 	if (ndm->ndm_family != AF_BRIDGE || !(ndm->ndm_flags & NTF_SELF))
 		return 0;
-	mnl_attr_for_each(a, nlh, sizeof(*ndm))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*ndm)) {
 		if (mnl_attr_get_type(a) == NDA_LLADDR && mnl_attr_get_payload_len(a) == 6)
 			mac = a;
 		else if (mnl_attr_get_type(a) == NDA_DST && mnl_attr_get_payload_len(a) == 4)

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <linux/netlink.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #define KLINK_ADDR_MAX  1024
 #define KMODEL_LINK_MAX 65536
 
-#define KLINK_UNKNOWN 255 /* of a small attribute: the kernel did not say */
+#define KLINK_UNKNOWN   255 /* of a small attribute: the kernel did not say */
 
 struct kaddr {
 	uint32_t ip; /* host byte order */

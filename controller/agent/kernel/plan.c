@@ -53,7 +53,7 @@ bool kplan_ours(const struct klink *l, const struct journal *j)
 	if (strcmp(l->kind, "bridge") != 0 && strcmp(l->kind, "vxlan") != 0)
 		return false;
 	return strncmp(l->alias, KPLAN_ALIAS_PREFIX, strlen(KPLAN_ALIAS_PREFIX)) == 0 ||
-		journal_has_link(j, l->name);
+	       journal_has_link(j, l->name);
 }
 
 /* Add an op for `l` (NULL: a link that is to be made). Never returns NULL; on lack of memory the op
@@ -214,8 +214,8 @@ static bool foreign(struct ctx *c, struct segment *s, const struct klink *l, con
 {
 	if (strcmp(l->kind, kind) == 0 && kplan_ours(l, c->j))
 		return false;
-	snprintf(s->kernel_error, sizeof(s->kernel_error),
-		"device %s exists and is not ours", l->name);
+	snprintf(s->kernel_error, sizeof(s->kernel_error), "device %s exists and is not ours",
+		l->name);
 	return true;
 }
 
@@ -300,8 +300,9 @@ static void plan_attachment(struct ctx *c, struct segment *s, size_t i, const st
 	if (a->invalid[0])
 		return;
 	if ((c->inv->count && !port) || (port && port->role != PORT_ACCESS)) {
-		snprintf(a->error, sizeof(a->error), port ? "port %s is not an access port"
-							  : "port %s is not in the port inventory",
+		snprintf(a->error, sizeof(a->error),
+			port ? "port %s is not an access port"
+			     : "port %s is not in the port inventory",
 			name);
 		return;
 	}
@@ -315,8 +316,8 @@ static void plan_attachment(struct ctx *c, struct segment *s, size_t i, const st
 		return;
 	master = l->master ? kmodel_index(c->m, l->master) : NULL;
 	if (l->master && l->master != bridge->ifindex && (!master || !kplan_ours(master, c->j))) {
-		snprintf(a->error, sizeof(a->error), "port %s belongs to %s, which is not ours", name,
-			master ? master->name : "another device");
+		snprintf(a->error, sizeof(a->error), "port %s belongs to %s, which is not ours",
+			name, master ? master->name : "another device");
 		return;
 	}
 	c->attachment = i;
@@ -349,7 +350,7 @@ static void plan_segment(struct ctx *c, size_t i)
 	bridge = plan_bridge(c, s);
 	plan_vxlan(c, s, bridge);
 	kplan_vxlan_name(name, s->cfg->vni);
-	if (c->p->count == before && bridge && kmodel_name(c->m, name) && s->frr_open &&
+	if (c->p->count == before && bridge && kmodel_name(c->m, name) &&
 		kplan_ours(kmodel_name(c->m, name), c->j)) {
 		s->kernel_ok = true;
 		s->kernel_error[0] = '\0';

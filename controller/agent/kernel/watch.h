@@ -15,7 +15,7 @@ struct kwatch {
 	struct mnl_socket *nl;
 	struct kmodel *model;
 	unsigned int seq;
-	int dump_stage; /* 0 links, 1 addresses, 2 neighbours, 3 none running */
+	int dump_stage;  /* 0 links, 1 addresses, 2 neighbours, 3 none running */
 	bool dump_again; /* the running dump is void */
 	bool synced;     /* the model holds a complete dump */
 	uint64_t dumps, overruns;

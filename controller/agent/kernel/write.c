@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -230,7 +231,7 @@ fail:
 static struct nl_msg *build(const struct kop *op, uint32_t seq)
 {
 	return op->type == KOP_ADDR_ADD || op->type == KOP_ADDR_DEL ? build_addr(op, seq)
-								     : build_link(op, seq);
+								    : build_link(op, seq);
 }
 
 /* ---- sending ---- */
@@ -246,7 +247,8 @@ static void op_failed(struct kop *op, int err, const char *text)
 static const char *ack_text(const struct nlmsghdr *nlh, char *buf, size_t size)
 {
 	const struct nlmsgerr *e = nlmsg_data((struct nlmsghdr *)nlh);
-	const size_t skip = sizeof(*nlh) + sizeof(*e) +
+	const size_t skip =
+		sizeof(*nlh) + sizeof(*e) +
 		(nlh->nlmsg_flags & NLM_F_CAPPED ? 0 : e->msg.nlmsg_len - sizeof(e->msg));
 	const struct nlattr *a;
 	int left;

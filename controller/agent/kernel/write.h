@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include <linux/if.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
