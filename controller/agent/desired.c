@@ -133,6 +133,7 @@ static void carry_over(struct segment *to, const struct segment *from)
 	to->frr_open = from->frr_open && to->cfg->vni == from->cfg->vni &&
 		       strcmp(to->cfg->rd, from->cfg->rd) == 0;
 	memcpy(to->rd, from->rd, sizeof(to->rd));
+	to->reported = from->reported;
 	for (size_t i = 0; i < to->cfg->n_attachments; i++)
 		for (size_t j = 0; j < from->cfg->n_attachments; j++)
 			if (strcmp(to->cfg->attachments[i]->port,
@@ -198,18 +199,11 @@ int desired_merge(struct desired *d, Audums__V1__DesiredState *m, char *error, s
 		if (now)
 			carry_over(now, was);
 		if (now && config_equal(now->cfg, was->cfg)) {
-			Audums__V1__SegmentConfig *cfg = was->cfg;
-			struct attachment *a = now->attachments;
-
-			/* keep the old structure's knowledge in the new one's place */
-			now->attachments = was->attachments;
-			was->attachments = a;
 			now->frr_ok = was->frr_ok;
 			now->frr_open = was->frr_open;
 			now->frr_tries = was->frr_tries;
 			memcpy(now->frr_error, was->frr_error, sizeof(now->frr_error));
 			memcpy(now->kernel_error, was->kernel_error, sizeof(now->kernel_error));
-			was->cfg = cfg;
 		}
 		if (!now && !m->full &&
 			!names_hold(m->removed_segments, m->n_removed_segments, was->cfg->name))

@@ -46,6 +46,7 @@ struct segment {
 	char rd[32];           /* as read back; "" = unknown */
 	uint64_t frr_since_ms; /* since when RD and RT wait for bgpd; 0 = not */
 	unsigned int frr_tries;
+	uint64_t reported; /* digest of the report that was sent last; 0 = none */
 };
 
 struct desired {

@@ -178,10 +178,12 @@ static void tell_drift(struct kernel *k, const struct desired *d, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		const struct kop *op = &k->plan.ops[i];
+		const struct klink *l = op->ifindex ? kmodel_index(&k->model, op->ifindex) : NULL;
 		char object[64], message[128];
 
-		if (op->segment == last)
-			continue; /* one event a segment and round */
+		/* one event a segment and round; a port that has just come is no drift */
+		if (op->segment == last || (l && !l->known && !kplan_ours(l, &k->journal)))
+			continue;
 		last = op->segment;
 		if (op->segment == KOP_NO_SEGMENT)
 			snprintf(object, sizeof(object), "node/%s", d->base->node);
@@ -219,6 +221,13 @@ static bool collect_errors(struct kernel *k, struct desired *d, size_t count)
 			snprintf(s->kernel_error, sizeof(s->kernel_error), "%s", op->error);
 	}
 	return failed;
+}
+
+static void all_known(struct kernel *k)
+{
+	for (size_t b = 0; b < k->model.buckets; b++)
+		for (struct klink *l = k->model.by_index[b]; l; l = l->next_index)
+			l->known = true;
 }
 
 static void apply_sysctls(struct kernel *k, const struct desired *d, const struct inventory *inv)
@@ -275,6 +284,7 @@ enum kernel_result kernel_reconcile(
 		}
 		if (count == 0) {
 			journal_tidy(k, d, inv);
+			all_known(k);
 			return KERNEL_DONE;
 		}
 		if (settled && repairs_too_many(k, count))

@@ -60,6 +60,7 @@ struct klink {
 	struct kflood *flood;
 	size_t flood_count;
 	uint32_t mark;
+	bool known; /* for the user: it was there when all was settled last */
 };
 
 struct kmodel {
