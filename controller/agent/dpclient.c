@@ -47,7 +47,8 @@ void dpask_cancel(struct dpask *q)
 /* It is over: tell, now or when the asker resumes. */
 static void fail(struct dpask *q, const char *error)
 {
-	snprintf(q->error, sizeof(q->error), "%s", error);
+	if (error != q->error)
+		snprintf(q->error, sizeof(q->error), "%s", error);
 	loop_timer_disarm(q->timer);
 	loop_fd_remove(q->watch);
 	q->watch = NULL;

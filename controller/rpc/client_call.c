@@ -61,7 +61,7 @@ static void client_header(
 		call->text = strdup(text);
 	} else if (is(name, name_len, "grpc-status-details-bin") && !call->details) {
 		uint8_t *p = malloc(len / 4 * 3 + 3);
-		const ssize_t n = p ? base64_decode(p, v, len) : -ENOMEM;
+		const ssize_t n = p ? rpc_base64_decode(p, v, len) : -ENOMEM;
 
 		if (n > 0) {
 			call->details = p;

@@ -55,7 +55,7 @@ static size_t trailers_make(
 	if (call->details && used + 64 + (call->details_len + 2) / 3 * 4 <= max) {
 		t->details = malloc((call->details_len + 2) / 3 * 4 + 1);
 		if (t->details) {
-			base64_encode(t->details, call->details, call->details_len);
+			rpc_base64_encode(t->details, call->details, call->details_len);
 			list[n++] = nv("grpc-status-details-bin", t->details);
 		}
 	}

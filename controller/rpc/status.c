@@ -100,7 +100,7 @@ void percent_decode(char *out, size_t size, const uint8_t *v, size_t len)
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-size_t base64_encode(char *out, const uint8_t *p, size_t len)
+size_t rpc_base64_encode(char *out, const uint8_t *p, size_t len)
 {
 	size_t at = 0;
 
@@ -131,7 +131,7 @@ static int base64_value(uint8_t c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-ssize_t base64_decode(uint8_t *out, const uint8_t *v, size_t len)
+ssize_t rpc_base64_decode(uint8_t *out, const uint8_t *v, size_t len)
 {
 	uint32_t bits = 0;
 	unsigned int have = 0;

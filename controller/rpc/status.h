@@ -23,11 +23,11 @@ void percent_decode(char *out, size_t size, const uint8_t *v, size_t len);
 
 /* Base64 without padding into `out` (NUL-terminated); needs (len + 2) / 3 * 4 + 1 octets. Returns
  * the length. */
-size_t base64_encode(char *out, const uint8_t *p, size_t len);
+size_t rpc_base64_encode(char *out, const uint8_t *p, size_t len);
 
 /* Decode base64 with or without padding into `out`, which takes len / 4 * 3 + 3 octets. Returns the
  * number of octets, or -EINVAL. */
-ssize_t base64_decode(uint8_t *out, const uint8_t *v, size_t len);
+ssize_t rpc_base64_decode(uint8_t *out, const uint8_t *v, size_t len);
 
 /* Parse a `grpc-timeout`. Returns milliseconds, rounded up, or -EINVAL. */
 int64_t timeout_parse(const uint8_t *v, size_t len);
