@@ -57,10 +57,28 @@ static int complain_mark(struct loader *l, const yaml_mark_t *mark, const char *
 	return -EBADMSG;
 }
 
+/* Whether a tab stands at the mark, which counts characters. */
+static bool mark_at_tab(const struct loader *l, const yaml_mark_t *mark)
+{
+	size_t characters = 0;
+
+	for (size_t i = 0; i < l->len; i++) {
+		if ((l->text[i] & 0xc0) == 0x80)
+			continue;
+		if (characters++ == mark->index)
+			return l->text[i] == '\t';
+	}
+	return false;
+}
+
 static int complain_parser(struct loader *l)
 {
 	const yaml_parser_t *p = &l->parser;
 	char what[256];
+
+	if (p->error == YAML_SCANNER_ERROR && mark_at_tab(l, &p->problem_mark))
+		return complain_mark(
+			l, &p->problem_mark, "YAML syntax: a tab can't indent, use blanks");
 
 	switch (p->error) {
 	case YAML_MEMORY_ERROR:
