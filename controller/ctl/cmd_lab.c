@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "controller/ctl/client.h"
 #include "controller/ctl/cmd_lab.h"
@@ -18,11 +19,14 @@ int lab_error(const struct lab_err *err)
 	return ctl_error("%s", err->text);
 }
 
-/* The name that was asked for, or the only lab there is. Returns 0 with `name` "" for none. */
+/*
+ * The name that was asked for, or the only lab that is up, or the only one that has left anything.
+ * Returns EXIT_OK with `name` "" when there is none.
+ */
 static int lab_choose_name(const char *asked, char name[LAB_NAME_LEN])
 {
 	char labs[16][LAB_NAME_LEN];
-	unsigned int count;
+	unsigned int count, up = 0;
 
 	name[0] = '\0';
 	if (asked) {
@@ -31,6 +35,18 @@ static int lab_choose_name(const char *asked, char name[LAB_NAME_LEN])
 		return EXIT_OK;
 	}
 	count = lab_list(labs, 16);
+	for (unsigned int i = 0; i < count; i++) {
+		char path[LAB_PATH_LEN];
+
+		lab_run_path(labs[i], "lab.json", path);
+		if (!access(path, F_OK)) {
+			up++;
+			strcpy(name, labs[i]);
+		}
+	}
+	if (up == 1)
+		return EXIT_OK;
+	name[0] = '\0';
 	if (count > 1)
 		return ctl_error("%u labs are up (%s, %s%s): say which one with --lab NAME", count,
 			labs[0], labs[1], count > 2 ? ", ..." : "");

@@ -470,7 +470,8 @@ unsigned int lab_list(char names[][LAB_NAME_LEN], unsigned int max)
 		if (strncmp(entry->d_name, "au-", 3))
 			continue;
 		end = strchr(entry->d_name + 3, '-');
-		if (end)
+		/* the lab's own namespaces tell it from others' that are named alike */
+		if (end && (!strcmp(end, "-bb") || !strcmp(end, "-ext") || !strcmp(end, "-ctl")))
 			count = list_add(names, count, max, entry->d_name + 3,
 				(size_t)(end - entry->d_name - 3));
 	}
