@@ -76,9 +76,9 @@ static void vtep_sum(const struct dataplane *dp, uint16_t vtep, struct vtep_stat
 void counters_turn(struct counters *c, const struct dataplane *dp)
 {
 	const struct tables *t = dp->tables;
-	const uint16_t bd_end = RTE_MIN(bd_end(t->bds), (uint16_t)(c->bd_max + 1));
+	const uint16_t end = bd_end(t->bds);
 
-	for (uint16_t i = 1; i < bd_end; i++) {
+	for (uint16_t i = 1; i < end && i <= c->bd_max; i++) {
 		const bool is = bd_get(t->bds, i) != NULL;
 
 		if (c->bd_seen[i] && !is)
