@@ -86,7 +86,7 @@ void counters_turn(struct counters *c, const struct dataplane *dp)
 		c->bd_seen[i] = is;
 	}
 	for (uint16_t i = 1; i < t->vteps.end && i <= c->vtep_max; i++) {
-		const bool is = t->vteps.vteps[i].used != 0;
+		const bool is = t->vteps.refs[i] != 0;
 
 		if (c->vtep_seen[i] && !is)
 			vtep_sum(dp, i, &c->vtep_base[i]);
@@ -107,8 +107,8 @@ void counters_segment(const struct counters *c, const struct dataplane *dp, uint
 	sum->flood_packets -= base->flood_packets;
 }
 
-void counters_vtep(const struct counters *c, const struct dataplane *dp, uint16_t vtep,
-	struct vtep_stats *sum)
+void counters_vtep(
+	const struct counters *c, const struct dataplane *dp, uint16_t vtep, struct vtep_stats *sum)
 {
 	const struct vtep_stats *base = &c->vtep_base[vtep];
 

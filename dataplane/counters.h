@@ -2,8 +2,8 @@
  * The workers' counters added up, per segment and VTEP, since that segment or VTEP exists.
  *
  * Workers count by index and never reset. When an index is given up, the sums of that moment become
- * the base that its next user starts from: an index is free for at least one turn, so looking once a
- * turn (counters_turn) misses none. Main thread.
+ * the base that its next user starts from: an index is free for at least one turn, so looking once
+ * a turn (counters_turn) misses none. Main thread.
  */
 #pragma once
 

@@ -22,12 +22,12 @@
 #include "dataplane/counters.h"
 #include "proto/lib/log.h"
 
-#define MBUFS_DEFAULT	4095
-#define MBUFS_ETHDEV	1536 /* descriptors of both rings and some in flight */
-#define MBUF_CACHE	128
-#define LINK_POLL_MS	100
-#define TURN_MAX_MS	1000
-#define EVENTS_A_TURN	256
+#define MBUFS_DEFAULT   4095
+#define MBUFS_ETHDEV    1536 /* descriptors of both rings and some in flight */
+#define MBUF_CACHE      128
+#define LINK_POLL_MS    100
+#define TURN_MAX_MS     1000
+#define EVENTS_A_TURN   256
 #define TABLES_RETRY_MS 2
 
 static void on_main_fd(struct loop_watch *watch, uint32_t events)
@@ -183,8 +183,8 @@ void dataplane_port_link(struct dataplane *dp, struct port *port)
 	if (port->spec.backend == PORT_BACKEND_ETHDEV && port->tap.fd >= 0) {
 		ret = tap_carrier_set(port->tap.fd, port->link_up);
 		if (ret < 0)
-			log_error("tap_carrier", "port=%s error=%s", port->spec.name,
-				strerror(-ret));
+			log_error(
+				"tap_carrier", "port=%s error=%s", port->spec.name, strerror(-ret));
 	}
 }
 
@@ -335,8 +335,8 @@ static bool events_take(struct dataplane *dp, struct worker *w, uint64_t now)
 		if (e->type == WORKER_EVENT_PROBE)
 			probe_adj(dp, (uint16_t)e->key);
 		else
-			learn[k++] = (struct learn_event){
-				.key = e->key, .saw = e->saw, .port = e->port};
+			learn[k++] =
+				(struct learn_event){.key = e->key, .saw = e->saw, .port = e->port};
 	}
 	if (k > 0 && dp->learn != NULL)
 		learn_events(dp->learn, learn, k, now);

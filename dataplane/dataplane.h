@@ -24,9 +24,9 @@ struct counters;
 struct dataplane;
 
 struct dataplane_options {
-	unsigned int workers;		 /* 0 = 1; on lcores 1, 2 .. */
-	unsigned int mbufs;		 /* 0 = 4095 and what ethdev ports' rings hold */
-	struct tables_options tables;	 /* zeros = defaults */
+	unsigned int workers;             /* 0 = 1; on lcores 1, 2 .. */
+	unsigned int mbufs;               /* 0 = 4095 and what ethdev ports' rings hold */
+	struct tables_options tables;     /* zeros = defaults */
 	const struct policer_rates *punt; /* NULL = policer_default */
 	/* Kernel writes of learning, as learn_options.write; and a neighbour to be resolved. */
 	int (*learn_write)(void *ctx, const struct learn_write writes[], unsigned int n);
@@ -69,7 +69,7 @@ struct dataplane {
 	struct api *api;
 	struct counters *counters;
 	struct dataplane_trace *trace; /* published now, NULL = none */
-	bool trace_leaving;	       /* an ended trace waits for its grace period */
+	bool trace_leaving;            /* an ended trace waits for its grace period */
 	struct dataplane_options options;
 	int main_fd;
 	uint32_t main_sleeps; /* shared with workers */
@@ -111,8 +111,9 @@ int dataplane_turn(struct dataplane *dp, int max_ms);
 void dataplane_port_link(struct dataplane *dp, struct port *port);
 
 /*
- * Publish a trace to the workers. Returns it (valid until dataplane_trace_end()), or NULL and errno:
- * EBUSY (another runs, or has only just ended), ENOMEM. The caller fills in nothing afterwards.
+ * Publish a trace to the workers. Returns it (valid until dataplane_trace_end()), or NULL and
+ * errno: EBUSY (another runs, or has only just ended), ENOMEM. The caller fills in nothing
+ * afterwards.
  */
 struct trace *dataplane_trace_begin(
 	struct dataplane *dp, uint16_t port, const struct rte_ether_addr *mac, uint32_t count);

@@ -47,8 +47,8 @@ int eal_start(const struct eal_options *o)
 
 	cpus_text(cpus, sizeof(cpus));
 	for (unsigned int i = 0; i <= o->workers && at < sizeof(lcores); i++)
-		at += (size_t)snprintf(lcores + at, sizeof(lcores) - at, "%s%u@(%s)",
-			i > 0 ? "," : "", i, cpus);
+		at += (size_t)snprintf(
+			lcores + at, sizeof(lcores) - at, "%s%u@(%s)", i > 0 ? "," : "", i, cpus);
 	snprintf(memory, sizeof(memory), "%u", o->memory_mb);
 	if (o->run_dir != NULL && setenv("XDG_RUNTIME_DIR", o->run_dir, 1) < 0)
 		return -errno;

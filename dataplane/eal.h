@@ -4,11 +4,11 @@
 #pragma once
 
 struct eal_options {
-	unsigned int workers;	 /* lcores 1 .. workers beside the main one, 0 */
-	unsigned int memory_mb;	 /* without hugepages */
-	int pci;		 /* a port is a PCI device: scan the bus */
-	int huge;		 /* use hugepages */
-	const char *run_dir;	 /* for the EAL's files; NULL: its default */
+	unsigned int workers;    /* lcores 1 .. workers beside the main one, 0 */
+	unsigned int memory_mb;  /* without hugepages */
+	int pci;                 /* a port is a PCI device: scan the bus */
+	int huge;                /* use hugepages */
+	const char *run_dir;     /* for the EAL's files; NULL: its default */
 	const char *const *more; /* further arguments, NULL at the end; may be NULL */
 };
 

@@ -189,8 +189,8 @@ int holder_link_write(void *ctx, const struct learn_write writes[], unsigned int
 	msg.fdb.n = n;
 	for (unsigned int i = 0; i < n; i++) {
 		msg.fdb.entries[i].tap_ifindex = writes[i].ifindex;
-		msg.fdb.entries[i].op = writes[i].op == LEARN_REPLACE ? HANDOVER_FDB_REPLACE :
-									HANDOVER_FDB_DELETE;
+		msg.fdb.entries[i].op =
+			writes[i].op == LEARN_REPLACE ? HANDOVER_FDB_REPLACE : HANDOVER_FDB_DELETE;
 		memcpy(msg.fdb.entries[i].mac, &writes[i].mac, sizeof(writes[i].mac));
 	}
 	ret = handover_send(link->fd, &msg);

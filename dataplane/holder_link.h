@@ -31,7 +31,7 @@ struct holder_link {
 	bool gone; /* the holder has: end the process */
 	bool go;   /* the ports are ours */
 	uint32_t seq;
-	uint64_t busy; /* requests put off because the holder's queue was full */
+	uint64_t busy;   /* requests put off because the holder's queue was full */
 	uint64_t failed; /* writes that the kernel refused */
 	struct holder_batch {
 		uint32_t seq; /* 0: free */
@@ -41,8 +41,8 @@ struct holder_link {
 };
 
 /*
- * Receive everything up to START from `fd`. Blocks at most `timeout_ms` for each message. Returns 0,
- * or a negative errno (logged); what had been given is then closed.
+ * Receive everything up to START from `fd`. Blocks at most `timeout_ms` for each message. Returns
+ * 0, or a negative errno (logged); what had been given is then closed.
  */
 int holder_receive(int fd, int timeout_ms, struct holder_given *given);
 

@@ -2,9 +2,9 @@
  * audums-dataplane: the forwarding process. Started by the port holder, which hands over
  * everything it works on; it opens nothing itself and needs no privilege.
  *
- * Order: receive, set up, learn the kernel's state (for a bounded time), READY, GO, forward. It ends
- * on SIGTERM or SIGINT, when the holder goes away, or when netlink breaks; the holder starts it
- * again.
+ * Order: receive, set up, learn the kernel's state (for a bounded time), READY, GO, forward. It
+ * ends on SIGTERM or SIGINT, when the holder goes away, or when netlink breaks; the holder starts
+ * it again.
  */
 #include "dataplane/dpdk_compat.h"
 
@@ -28,11 +28,11 @@
 #include "proto/lib/log.h"
 
 #define HANDOVER_TIMEOUT_MS 10000
-#define SYNC_TIMEOUT_MS	    2000
-#define GO_TIMEOUT_MS	    5000
-#define MEMORY_MB	    64
+#define SYNC_TIMEOUT_MS     2000
+#define GO_TIMEOUT_MS       5000
+#define MEMORY_MB           64
 #define MEMORY_ETHDEV_MB    32 /* more, a port */
-#define EAL_ARGS_MAX	    16
+#define EAL_ARGS_MAX        16
 
 struct arguments {
 	int handover_fd;
@@ -85,7 +85,8 @@ static long number(const char *option, const char *text, long min, long max)
 	errno = 0;
 	v = strtol(text, &end, 10);
 	if (errno != 0 || end == text || *end != '\0' || v < min || v > max) {
-		fprintf(stderr, "audums-dataplane: --%s: expected a number from %ld to %ld, got '%s'\n",
+		fprintf(stderr,
+			"audums-dataplane: --%s: expected a number from %ld to %ld, got '%s'\n",
 			option, min, max, text);
 		return -1;
 	}
@@ -126,8 +127,10 @@ static int arguments_parse(struct arguments *a, int argc, char **argv)
 		case LEVEL:
 			a->log_level = log_level_parse(optarg);
 			if (a->log_level < 0) {
-				fprintf(stderr, "audums-dataplane: --log-level: expected error, warn, "
-						"info or debug, got '%s'\n", optarg);
+				fprintf(stderr,
+					"audums-dataplane: --log-level: expected error, warn, "
+					"info or debug, got '%s'\n",
+					optarg);
 				return -1;
 			}
 			break;
@@ -181,7 +184,8 @@ static int arguments_parse(struct arguments *a, int argc, char **argv)
 	}
 	if (a->handover_fd < 0) {
 		fputs("audums-dataplane: --handover-fd is missing; this program is started by "
-		      "audums-holder\n", stderr);
+		      "audums-holder\n",
+			stderr);
 		return -1;
 	}
 	return 0;
@@ -294,8 +298,8 @@ static int process_setup(struct process *p)
 		spec->tap_fd = spec->packet_fd = spec->link_fd = -1;
 		/* one bad port does not take the others down */
 		if (ret < 0)
-			log_error("port_failed", "port=%s error=\"%s\"", spec->name,
-				strerror(-ret));
+			log_error(
+				"port_failed", "port=%s error=\"%s\"", spec->name, strerror(-ret));
 		else
 			log_info("port_opened", "port=%s role=%s backend=%s", spec->name,
 				port_role_name(spec->role), port_backend_name(spec->backend));

@@ -20,9 +20,9 @@
 
 /* A list ends its reply at so many entries or (before encoding) octets. */
 #define ENTRIES_A_REPLY 512
-#define OCTETS_A_REPLY	(FRAME_MAX_BYTES / 2)
-#define FDB_SLICE	64
-#define FDB_BUCKET_MAX	64
+#define OCTETS_A_REPLY  (FRAME_MAX_BYTES / 2)
+#define FDB_SLICE       64
+#define FDB_BUCKET_MAX  64
 
 /* One message of a type, initialised; NULL when out of memory. */
 #define NEW(arena, type, name)                                                                     \
@@ -64,8 +64,8 @@ static char *text_mac(struct making *mk, const void *mac)
 {
 	const uint8_t *b = mac;
 
-	return arena_printf(&mk->arena, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
-		b[4], b[5]);
+	return arena_printf(
+		&mk->arena, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
 }
 
 static char *port_name(const struct making *mk, uint16_t port)
@@ -90,15 +90,16 @@ static void legs_text(struct making *mk, uint16_t group, char ***list, size_t *n
 		const struct adj *adj = adj_get(&mk->dp->tables->adjs, g->legs[i].adj);
 
 		if (adj != NULL)
-			(*list)[(*n)++] = arena_printf(&mk->arena, "%s %s",
-				text_ip4(mk, adj->addr), port_name(mk, adj->port));
+			(*list)[(*n)++] = arena_printf(&mk->arena, "%s %s", text_ip4(mk, adj->addr),
+				port_name(mk, adj->port));
 	}
 }
 
 static void make_info(struct making *mk)
 {
 	struct dataplane *dp = mk->dp;
-	Audums__V1__DataplaneInfo *info = NEW(&mk->arena, Audums__V1__DataplaneInfo, dataplane_info);
+	Audums__V1__DataplaneInfo *info =
+		NEW(&mk->arena, Audums__V1__DataplaneInfo, dataplane_info);
 	struct mirror_sock_stats sock = {0};
 	struct mirror_stats mirror;
 
@@ -251,8 +252,7 @@ static bool fdb_entry_make(void *ctx, const struct fdb_entry *e)
 		f->age_s = tables_now() - RTE_MIN(e->seen, tables_now());
 		break;
 	case FDB_KIND_VTEP:
-		f->vtep = text_ip4(
-			mk, vtep_get(&mk->dp->tables->vteps, (uint16_t)index)->remote);
+		f->vtep = text_ip4(mk, vtep_get(&mk->dp->tables->vteps, (uint16_t)index)->remote);
 		break;
 	default:
 		break; /* neither: dropped */
@@ -305,7 +305,7 @@ static bool make_vteps(struct making *mk)
 	const struct vtep_tbl *vteps = &mk->dp->tables->vteps;
 
 	for (; mk->a->cursor < vteps->end && !mk->full; mk->a->cursor++)
-		if (vteps->vteps[mk->a->cursor].used != 0 &&
+		if (vteps->refs[mk->a->cursor] != 0 &&
 			!making_put(mk, make_vtep(mk, (uint16_t)mk->a->cursor)))
 			break;
 	if (list == NULL)
@@ -344,8 +344,7 @@ static void route_make(void *ctx, uint32_t addr, uint8_t depth, uint16_t result)
 	r = NEW(&mk->arena, Audums__V1__RouteEntry, route_entry);
 	if (r == NULL)
 		return;
-	r->prefix = arena_printf(
-		&mk->arena, "%s/%u", text_ip4(mk, rte_cpu_to_be_32(addr)), depth);
+	r->prefix = arena_printf(&mk->arena, "%s/%u", text_ip4(mk, rte_cpu_to_be_32(addr)), depth);
 	r->type = (char *)(uintptr_t)route_type(result);
 	if (fib4_is_nhg(result))
 		legs_text(mk, fib4_nhg(result), &r->next_hops, &r->n_next_hops);
@@ -408,8 +407,7 @@ static void make_drops(struct making *mk)
 
 	static_assert(DROP_COUNT <= ENTRIES_A_REPLY, "all reasons go in one reply");
 	for (unsigned int reason = 0; reason < DROP_COUNT; reason++) {
-		Audums__V1__DropCounter *d =
-			NEW(&mk->arena, Audums__V1__DropCounter, drop_counter);
+		Audums__V1__DropCounter *d = NEW(&mk->arena, Audums__V1__DropCounter, drop_counter);
 
 		if (d == NULL || list == NULL)
 			return;
@@ -498,7 +496,7 @@ static bool make(struct making *mk)
 		make_nodes(mk);
 		return false;
 	default:
-		mk->reply.error = (char *)(uintptr_t)"unknown or empty request";
+		mk->reply.error = (char *)(uintptr_t) "unknown or empty request";
 		return false;
 	}
 }
@@ -514,8 +512,7 @@ int answer_next(struct dataplane *dp, struct answer *a, uint8_t **out, size_t *l
 		return -ENOMEM;
 	*more = make(&mk);
 	mk.reply.more = *more;
-	ret = mk.arena.failed ? -ENOMEM :
-				frame_encode(&mk.reply.base, FRAME_MAX_BYTES, out, len);
+	ret = mk.arena.failed ? -ENOMEM : frame_encode(&mk.reply.base, FRAME_MAX_BYTES, out, len);
 	arena_reset(&mk.arena);
 	return ret;
 }
@@ -574,8 +571,7 @@ int answer_trace(struct dataplane *dp, const struct trace *trace, uint8_t **out,
 		mk.reply.answer_case = AUDUMS__V1__DATAPLANE_REPLY__ANSWER_TRACE;
 		mk.reply.trace = list;
 	}
-	ret = mk.arena.failed ? -ENOMEM :
-				frame_encode(&mk.reply.base, FRAME_MAX_BYTES, out, len);
+	ret = mk.arena.failed ? -ENOMEM : frame_encode(&mk.reply.base, FRAME_MAX_BYTES, out, len);
 	arena_reset(&mk.arena);
 	return ret;
 }

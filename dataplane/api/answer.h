@@ -16,10 +16,10 @@
 struct dataplane;
 
 struct answer {
-	uint32_t ask;	 /* Audums__V1__DataplaneRequest__AskCase */
-	uint32_t vni;	 /* FDB: only this one; 0 = all */
+	uint32_t ask;    /* Audums__V1__DataplaneRequest__AskCase */
+	uint32_t vni;    /* FDB: only this one; 0 = all */
 	uint32_t cursor; /* index or FDB cursor */
-	uint64_t route;	 /* last route shown: address << 8 | depth, plus 1; 0 = none yet */
+	uint64_t route;  /* last route shown: address << 8 | depth, plus 1; 0 = none yet */
 };
 
 /*

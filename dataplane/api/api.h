@@ -16,7 +16,8 @@ struct dataplane;
 #define API_CONNECTIONS 16
 
 /*
- * Serve `dp` on `listen_fd`, a listening unix stream socket (taken over in any case). NULL and errno.
+ * Serve `dp` on `listen_fd`, a listening unix stream socket (taken over in any case). NULL and
+ * errno.
  */
 struct api *api_open(struct dataplane *dp, int listen_fd);
 

@@ -22,10 +22,10 @@
 #include "proto/lib/frame.h"
 #include "proto/lib/log.h"
 
-#define REQUEST_MAX	 65536
-#define TRACE_TIMEOUT_MS 5000
+#define REQUEST_MAX          65536
+#define TRACE_TIMEOUT_MS     5000
 #define TRACE_TIMEOUT_MAX_MS 60000
-#define TRACE_RETRY_MS	 5
+#define TRACE_RETRY_MS       5
 
 struct conn {
 	struct api *api;
@@ -210,7 +210,8 @@ static void on_conn(struct loop_watch *watch, uint32_t events)
 	int ret;
 
 	if (c->trace != TRACE_NONE) {
-		/* readable now is either its leaving, or a request before the answer: both end it */
+		/* readable now is either its leaving, or a request before the answer: both end it
+		 */
 		ret = recv(watch->fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN ? 0 : -EPROTO;
 	} else if (c->out != NULL) {
 		ret = events & (EPOLLERR | EPOLLHUP) ? -ECONNRESET : conn_write(c);
@@ -326,8 +327,8 @@ int api_turn(struct api *api, int64_t now_ms)
 		if (c->trace == TRACE_STARTING)
 			wait = TRACE_RETRY_MS;
 		else if (c->trace == TRACE_RUNNING)
-			wait = wait < 0 ? (int)(c->trace_until - now_ms) :
-					  RTE_MIN(wait, (int)(c->trace_until - now_ms));
+			wait = wait < 0 ? (int)(c->trace_until - now_ms)
+					: RTE_MIN(wait, (int)(c->trace_until - now_ms));
 	}
 	return wait;
 }
