@@ -195,16 +195,17 @@ static void base64_both_ways(void **state)
 		size_t len;
 
 		in[n] = (uint8_t)(n * 37 + 200);
-		len = base64_encode(text, in, n + 1);
-		assert_int_equal(base64_decode(out, (const uint8_t *)text, len), (ssize_t)(n + 1));
+		len = rpc_base64_encode(text, in, n + 1);
+		assert_int_equal(
+			rpc_base64_decode(out, (const uint8_t *)text, len), (ssize_t)(n + 1));
 		assert_memory_equal(in, out, n + 1);
 	}
-	assert_int_equal(base64_encode(text, (const uint8_t *)"foob", 4), 6);
+	assert_int_equal(rpc_base64_encode(text, (const uint8_t *)"foob", 4), 6);
 	assert_string_equal(text, "Zm9vYg");
-	assert_int_equal(base64_decode(out, (const uint8_t *)"Zm9vYg==", 8), 4);
-	assert_int_equal(base64_decode(out, (const uint8_t *)"", 0), 0);
-	assert_int_equal(base64_decode(out, (const uint8_t *)"Zm9vY", 5), -EINVAL);
-	assert_int_equal(base64_decode(out, (const uint8_t *)"Zm9*", 4), -EINVAL);
+	assert_int_equal(rpc_base64_decode(out, (const uint8_t *)"Zm9vYg==", 8), 4);
+	assert_int_equal(rpc_base64_decode(out, (const uint8_t *)"", 0), 0);
+	assert_int_equal(rpc_base64_decode(out, (const uint8_t *)"Zm9vY", 5), -EINVAL);
+	assert_int_equal(rpc_base64_decode(out, (const uint8_t *)"Zm9*", 4), -EINVAL);
 }
 
 static void timeouts(void **state)
