@@ -154,7 +154,8 @@ void problems_print(const struct problems *problems, FILE *out)
 		fprintf(out, "%s\n", item->message);
 	}
 	if (problems->n_dropped > 0)
-		fprintf(out, "and %zu more errors\n", problems->n_dropped);
+		fprintf(out, "and %zu more error%s\n", problems->n_dropped,
+			problems->n_dropped == 1 ? "" : "s");
 	if (problems->no_memory)
 		fprintf(out, "out of memory while the errors were collected: some are missing\n");
 }
@@ -184,7 +185,8 @@ Audums__V1__Problems *problems_message(const struct problems *problems)
 			to->message = strdup(problems->items[i].message);
 		} else {
 			to->path = strdup("");
-			if (asprintf(&to->message, "and %zu more errors", problems->n_dropped) < 0)
+			if (asprintf(&to->message, "and %zu more error%s", problems->n_dropped,
+				    problems->n_dropped == 1 ? "" : "s") < 0)
 				to->message = NULL;
 		}
 		if (to->path == NULL || to->message == NULL)

@@ -113,7 +113,7 @@ static void to_the_api_and_back(void **state)
 	assert_int_equal(message->n_problems, PROBLEMS_MAX + 1);
 	assert_string_equal(message->problems[3]->path, "segments[0]");
 	assert_string_equal(message->problems[3]->message, "100% of 3");
-	assert_string_equal(message->problems[PROBLEMS_MAX]->message, "and 1 more errors");
+	assert_string_equal(message->problems[PROBLEMS_MAX]->message, "and 1 more error");
 	problems_add_message(&back, message);
 	assert_int_equal(back.n_items, PROBLEMS_MAX);
 	assert_string_equal(back.items[3].message, "100% of 3");
