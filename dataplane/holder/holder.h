@@ -22,6 +22,7 @@
 enum holder_source {
 	SOURCE_SIGNAL = 1,
 	SOURCE_CHILD,     /* the handover socket */
+	SOURCE_SITE,      /* links of our own namespace */
 	SOURCE_WIRE,      /* index into wires */
 	SOURCE_PUMP_WIRE, /* index into ports */
 	SOURCE_PUMP_TAP,  /* index into ports */
@@ -52,6 +53,7 @@ struct holder_port {
 	uint16_t wire; /* index into wires; packet ports only */
 	bool wire_up;
 	bool wire_gone;
+	bool wire_seen; /* in the dump that follows an overrun */
 	bool pumping;
 	uint32_t tokens; /* frames the pump may move until the next refill */
 	struct pump_stats pump;
@@ -87,8 +89,9 @@ struct holder {
 	struct holder_port ports[PORT_MAX];
 	unsigned int n_wires;
 	struct holder_wire wires[PORT_MAX];
-	int site_fd; /* our own namespace */
-	int nl_fd;   /* kernel writes, with acknowledgements */
+	int site_fd;      /* our own namespace */
+	int site_link_fd; /* watch of its links */
+	int nl_fd;        /* kernel writes, with acknowledgements */
 	uint32_t nl_seq;
 	int epoll_fd;
 	int signal_fd;
@@ -120,6 +123,9 @@ void wires_event(struct holder *h, unsigned int wire);
 int tap_make(struct holder *h, struct holder_port *port);
 /* Close a TAP; removes the device unless `keep`. */
 void tap_unmake(struct holder_port *port, bool keep);
+/* Watch our namespace's links; a TAP that somebody deletes is made again. */
+int taps_watch(struct holder *h);
+void taps_event(struct holder *h);
 
 /* kernel.c: requests to the site's kernel, each acknowledged. Negative errno on failure. */
 int kernel_open(struct holder *h);

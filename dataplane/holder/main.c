@@ -175,6 +175,8 @@ static int holder_open(struct holder *h)
 	if (rc == 0)
 		rc = wires_open(h);
 	if (rc == 0)
+		rc = taps_watch(h);
+	if (rc == 0)
 		rc = api_open(h);
 	return rc;
 }
@@ -192,6 +194,8 @@ static void holder_close(struct holder *h)
 		close(h->epoll_fd);
 	if (h->signal_fd >= 0)
 		close(h->signal_fd);
+	if (h->site_link_fd >= 0)
+		close(h->site_link_fd);
 	if (h->site_fd >= 0)
 		close(h->site_fd);
 	free(h->pump_buffer);
@@ -235,6 +239,9 @@ static void dispatch(struct holder *h, const struct epoll_event *event)
 		break;
 	case SOURCE_CHILD:
 		child_event(h, event->events);
+		break;
+	case SOURCE_SITE:
+		taps_event(h);
 		break;
 	case SOURCE_WIRE:
 		wires_event(h, index);
@@ -350,7 +357,8 @@ int main(int argc, char **argv)
 
 	if (h == NULL)
 		return 1;
-	h->epoll_fd = h->signal_fd = h->site_fd = h->nl_fd = h->api_fd = h->child.fd = -1;
+	h->epoll_fd = h->signal_fd = h->site_fd = h->site_link_fd = -1;
+	h->nl_fd = h->api_fd = h->child.fd = -1;
 	h->options = (struct holder_options){
 		.inventory = "/etc/audums/ports.conf",
 		.run = "/run/audums",

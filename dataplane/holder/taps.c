@@ -15,7 +15,9 @@
 
 #include <linux/if_tun.h>
 
+#include "dataplane/port/packet.h"
 #include "dataplane/port/tapdev.h"
+#include "dataplane/port/wirelink.h"
 
 #define TXQLEN_UPLINK 1000
 #define TXQLEN_ACCESS 64 /* nothing useful goes out here until there are gateways */
@@ -89,4 +91,57 @@ void tap_unmake(struct holder_port *port, bool keep)
 		log_warn("tap_unpersist", "tap=%s error=\"%s\"", port->spec.tap, strerror(errno));
 	close(port->spec.tap_fd);
 	port->spec.tap_fd = -1;
+}
+
+int taps_watch(struct holder *h)
+{
+	h->site_link_fd = packet_link_socket_open();
+	if (h->site_link_fd < 0)
+		return h->site_link_fd;
+	return holder_watch(h, h->site_link_fd, SOURCE_SITE, 0);
+}
+
+/* Its addresses and routes are gone with it: whoever made them must make them again. */
+static void tap_remake(struct holder *h, struct holder_port *port)
+{
+	const bool pumping = h->pump_since != 0;
+
+	log_warn("tap_lost", "tap=%s", port->spec.tap);
+	if (pumping)
+		pump_stop(h);
+	close(port->spec.tap_fd);
+	port->spec.tap_fd = -1;
+	if (tap_make(h, port) == 0) /* its descriptor goes down at the start only */
+		child_stop(h, "tap_lost");
+	if (pumping)
+		pump_start(h);
+}
+
+static void link_gone(const struct wirelink_state *state, void *arg)
+{
+	struct holder *h = arg;
+	unsigned int i;
+
+	if (!state->deleted)
+		return;
+	for (i = 0; i < h->n_ports; i++) {
+		if (h->ports[i].spec.tap_ifindex == state->ifindex)
+			tap_remake(h, &h->ports[i]);
+	}
+}
+
+void taps_event(struct holder *h)
+{
+	const int rc = wirelink_read(h->site_link_fd, link_gone, h);
+	unsigned int i;
+
+	if (rc == 0)
+		return;
+	log_warn("site_watch", "error=\"%s\"", strerror(-rc));
+	for (i = 0; i < h->n_ports; i++) {
+		char name[IF_NAMESIZE];
+
+		if (if_indextoname(h->ports[i].spec.tap_ifindex, name) == NULL)
+			tap_remake(h, &h->ports[i]);
+	}
 }

@@ -293,6 +293,7 @@ static void link_take(const struct wirelink_state *state, void *arg)
 		if (spec->backend != PORT_BACKEND_PACKET || port->wire != context->wire)
 			continue;
 		if (!port->wire_gone && state->ifindex == spec->wire_ifindex) {
+			port->wire_seen = true;
 			port_link_take(h, port, state);
 			/* deleted, or renamed or moved away: the kernel says the same */
 			if (state->deleted) {
@@ -309,17 +310,40 @@ static void link_take(const struct wirelink_state *state, void *arg)
 	}
 }
 
+/* Events were lost: look at all links, and take those that are not there as deleted. */
+static int wire_resync(struct holder *h, unsigned int wire)
+{
+	struct link_context context = {.h = h, .wire = wire};
+	unsigned int i;
+	int rc;
+
+	log_warn("wire_watch_overrun", "netns=%s", h->wires[wire].netns);
+	for (i = 0; i < h->n_ports; i++)
+		h->ports[i].wire_seen = false;
+	rc = wirelink_request(h->wires[wire].link_fd, 0);
+	if (rc == 0)
+		rc = wirelink_read(h->wires[wire].link_fd, link_take, &context);
+	for (i = 0; rc == 0 && i < h->n_ports; i++) {
+		const struct holder_port *port = &h->ports[i];
+
+		if (port->spec.backend == PORT_BACKEND_PACKET && port->wire == wire &&
+			!port->wire_seen && !port->wire_gone) {
+			const struct wirelink_state gone = {
+				.ifindex = port->spec.wire_ifindex, .deleted = true};
+
+			link_take(&gone, &context);
+		}
+	}
+	return rc;
+}
+
 void wires_event(struct holder *h, unsigned int wire)
 {
 	struct link_context context = {.h = h, .wire = wire};
 	int rc = wirelink_read(h->wires[wire].link_fd, link_take, &context);
 
-	if (rc == -ENOBUFS) {
-		log_warn("wire_watch_overrun", "netns=%s", h->wires[wire].netns);
-		rc = wirelink_request(h->wires[wire].link_fd, 0);
-		if (rc == 0)
-			rc = wirelink_read(h->wires[wire].link_fd, link_take, &context);
-	}
+	if (rc == -ENOBUFS)
+		rc = wire_resync(h, wire);
 	if (rc < 0)
 		log_error(
 			"wire_watch", "netns=%s error=\"%s\"", h->wires[wire].netns, strerror(-rc));

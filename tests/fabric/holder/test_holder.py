@@ -142,12 +142,18 @@ def test(lab):
     assert lab.link(site, "p1")["address"] == lab.link(wire, "p1")["address"]
     holder.running(4)
 
-    # 7. SIGTERM removes everything
+    # 7. a TAP that somebody deletes is made again
+    lab.ip(site, "link", "del", "up0")
+    wait_for("the TAP", lambda: lab.link(site, "up0") and carrier(lab, site, "up0"), 3)
+    assert lab.link(site, "up0")["address"] == lab.link(wire, "up0")["address"]
+    holder.running(5)
+
+    # 8. SIGTERM removes everything
     assert lab.stop(holder.process) == 0
     assert lab.link(site, "up0") is None and lab.link(site, "p1") is None
     assert not os.path.exists(holder.run_dir + "/dataplane.sock")
 
-    # 8. --keep leaves the TAPs, a second start takes them over
+    # 9. --keep leaves the TAPs, a second start takes them over
     os.remove(lab.log("holder"))
     holder = Holder(lab, site, "--keep")
     holder.running(1)
@@ -164,7 +170,7 @@ def test(lab):
     assert "10.9.0.1/24" in lab.ip(site, "addr", "show", "up0")
     assert lab.stop(holder.process) == 0
 
-    # 9. a forwarding process that always dies is started again with a growing pause
+    # 10. a forwarding process that always dies is started again with a growing pause
     os.remove(lab.log("holder"))
     global FAKE
     FAKE = "/bin/false"

@@ -49,6 +49,7 @@ class Lab:
         os.chmod(self.dir, 0o755)
         self.namespaces = []
         self.processes = []
+        self.paths = []  # directories outside of self.dir, removed at the end
 
     def ns(self, name):
         """Make a namespace with loopback up; returns its full name."""
@@ -136,7 +137,30 @@ class Lab:
                 if name.endswith(".log"):
                     text = self.log_text(name[:-4])
                     print("---- %s\n%s" % (name, text[-6000:]))
-        shutil.rmtree(self.dir, ignore_errors=True)
+        for path in self.paths + [self.dir]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+TRAFFIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "traffic.py")
+
+
+def exchange(lab, kind, sender, receiver, address):
+    """A transfer of traffic.py between two namespaces: returns what sender and receiver printed."""
+    name = "%s-%s" % (kind, receiver)
+    if os.path.exists(lab.log(name)):
+        os.remove(lab.log(name))
+    listener = lab.start(name, sys.executable, TRAFFIC, kind, "listen", address, ns=receiver)
+    wait_for(kind + " listener", lambda: "listening" in lab.log_text(name))
+    sent = lab.run(sys.executable, TRAFFIC, kind, "send", address, ns=sender)
+    if listener.wait(30) != 0:
+        raise AssertionError(lab.log_text(name))
+    lab.processes.remove(listener)
+    return sent, lab.log_text(name)
+
+
+def tcp_whole(lab, sender, receiver, address):
+    sent, received = exchange(lab, "tcp", sender, receiver, address)
+    assert sent.split()[1] in received, (sent, received)
 
 
 def main(lab_name, test):

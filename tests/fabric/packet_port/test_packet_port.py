@@ -15,48 +15,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import netlab  # noqa: E402
 from netlab import wait_for  # noqa: E402
 
-# Sends 8 MB through TCP and says the sum on both ends.
-TCP = """
-import hashlib, random, socket, sys
-role, address = sys.argv[1:3]
-family = socket.AF_INET6 if ':' in address else socket.AF_INET
-digest = hashlib.sha256()
-if role == 'listen':
-    s = socket.create_server((address, 5001), family=family)
-    print('listening', flush=True)
-    c = s.accept()[0]
-    while True:
-        data = c.recv(65536)
-        if not data: break
-        digest.update(data)
-else:
-    c = socket.create_connection((address, 5001), timeout=20)
-    data = random.Random(1).randbytes(1 << 20)
-    for i in range(8):
-        c.sendall(data); digest.update(data)
-    c.close()
-print('sum', digest.hexdigest(), flush=True)
-"""
-
-# One sendmsg of 20 datagrams in a super-frame; the listener wants each of them whole.
-UDP = """
-import socket, sys
-role, address = sys.argv[1:3]
-family = socket.AF_INET6 if ':' in address else socket.AF_INET
-s = socket.socket(family, socket.SOCK_DGRAM)
-if role == 'listen':
-    s.bind((address, 5002)); s.settimeout(10)
-    print('listening', flush=True)
-    for i in range(20):
-        data = s.recv(65536)
-        assert data == bytes([i]) * (1000 if i < 19 else 700), (i, len(data))
-    print('whole', flush=True)
-else:
-    s.setsockopt(17, 103, 1000)
-    s.connect((address, 5002))
-    s.send(b''.join(bytes([i]) * (1000 if i < 19 else 700) for i in range(20)))
-"""
-
 # A frame with an 802.1Q tag, sent raw; the other end must see the tag.
 TAG_SEND = """
 import socket
@@ -78,15 +36,6 @@ while True:
         print('tag', tci, flush=True)
         break
 """
-
-
-def pair(lab, name, code, left, right, address):
-    """Run a listener on the right and a sender on the left; returns both outputs."""
-    listener = lab.start(name + "-r", sys.executable, "-c", code, "listen", address, ns=right)
-    wait_for(name + " listener", lambda: "listening" in lab.log_text(name + "-r"))
-    sent = lab.run(sys.executable, "-c", code, "send", address, ns=left)
-    assert listener.wait(20) == 0, lab.log_text(name + "-r")
-    return sent, lab.log_text(name + "-r")
 
 
 def mtu_set(lab, left, wire, right, mtu):
@@ -111,11 +60,8 @@ def test(lab):
     lab.run("ping", "-n", "-c", "1", "-W", "2", "10.7.0.2", ns=left)
     lab.run("ping", "-n", "-c", "1", "-W", "2", "fd07::2", ns=left)
     for address in ("10.7.0.2", "fd07::2"):
-        sent, received = pair(lab, "tcp", TCP, left, right, address)
-        assert sent.split()[1] in received, (sent, received)
-        os.remove(lab.log("tcp-r"))
-        assert "whole" in pair(lab, "udp", UDP, left, right, address)[1]
-        os.remove(lab.log("udp-r"))
+        netlab.tcp_whole(lab, left, right, address)
+        assert "whole" in netlab.exchange(lab, "uso", left, right, address)[1]
         # fragments of the sender's kernel
         lab.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", "-s", "8000", address, ns=left)
     receiver = lab.start("tag", sys.executable, "-c", TAG_RECEIVE, ns=right)
@@ -128,8 +74,7 @@ def test(lab):
     wait_for("jumbo ping", lambda: lab.run(
         "ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", "8000", "10.7.0.2", ns=left,
         check=False).returncode == 0, 5)
-    sent, received = pair(lab, "tcp", TCP, left, right, "10.7.0.2")
-    assert sent.split()[1] in received, (sent, received)
+    netlab.tcp_whole(lab, left, right, "10.7.0.2")
 
     # the link's state, and its end
     lab.ip(left, "link", "set", "e0", "down")
