@@ -8,6 +8,8 @@
 
 #include "controller/ctl/cmd.h"
 
+#define PATH_WORDS_MAX 3
+
 const struct command_option common_options[] = {
 	{.name = "context",
 		.value = "FILE",
@@ -32,14 +34,14 @@ const struct command *command_find(const char *path)
 	return NULL;
 }
 
-/* Whether `word` is the first of some two-word command. */
-static bool group_exists(const char *word)
+/* Whether commands exist whose paths begin with these words and go on. */
+static bool group_exists(const char *words)
 {
-	size_t n = strlen(word);
+	size_t n = strlen(words);
 
 	for (int g = 0; command_groups[g]; g++)
 		for (const struct command *c = command_groups[g]; c->path; c++)
-			if (!strncmp(c->path, word, n) && c->path[n] == ' ')
+			if (!strncmp(c->path, words, n) && c->path[n] == ' ')
 				return true;
 	return false;
 }
@@ -125,71 +127,77 @@ static bool is_option(const char *word)
 	return word[0] == '-' && word[1];
 }
 
-/* The command's words come first among what is no option; options before them are the common ones.
+/*
+ * Find the command: the most of the leading words that are one's path. `used` is how many of them
+ * that took.
  */
-static bool command_words(struct args *args, const char *first, const char *second, int *words,
-	char *error, size_t size)
+static bool command_words(
+	struct args *args, const char *const *words, int count, int *used, char *error, size_t size)
 {
-	char path[64];
+	char path[PATH_WORDS_MAX * 16];
+	int n;
 
-	*words = 0;
-	if (!first)
-		return true;
-	if (group_exists(first)) {
-		*words = 1;
-		if (!second)
-			return true;
-		snprintf(path, sizeof(path), "%s %s", first, second);
+	*used = 0;
+	for (n = count; n > 0; n--) {
+		size_t len = 0;
+
+		path[0] = '\0';
+		for (int i = 0; i < n && len < sizeof(path); i++)
+			len += (size_t)snprintf(
+				path + len, sizeof(path) - len, "%s%s", i ? " " : "", words[i]);
+		if (len >= sizeof(path))
+			continue;
+		*used = n;
 		args->command = command_find(path);
-		if (args->command) {
-			*words = 2;
+		if (args->command)
 			return true;
+		if (group_exists(path) && len < sizeof(args->group)) {
+			strcpy(args->group, path);
+			break;
 		}
 	}
-	args->command = command_find(first);
-	if (args->command) {
-		*words = 1;
-		return true;
-	}
-	if (*words)
-		snprintf(error, size, "unknown command \"%s %s\" (audumsctl %s --help lists all)",
-			first, second, first);
-	else
-		snprintf(error, size, "unknown command \"%s\" (audumsctl --help lists all)", first);
+	if (n == count)
+		return true; /* a group, or nothing at all */
+	snprintf(error, size, "unknown command \"%s%s%s\" (audumsctl %s%s--help lists all)",
+		args->group, n ? " " : "", words[n], args->group, n ? " " : "");
 	return false;
+}
+
+/* The words before the first option, those common options that stand in front left out. */
+static int leading_words(int argc, char *const argv[], const char *words[PATH_WORDS_MAX])
+{
+	int count = 0;
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") && count < PATH_WORDS_MAX; i++) {
+		const struct command_option *o = NULL;
+
+		if (!is_option(argv[i])) {
+			words[count++] = argv[i];
+			continue;
+		}
+		if (count)
+			break;
+		if (argv[i][1] == '-')
+			o = option_in(common_options, argv[i] + 2, strlen(argv[i] + 2), 0);
+		else if (!argv[i][2])
+			o = option_in(common_options, NULL, 0, argv[i][1]);
+		if (o && o->value)
+			i++; /* the value is no word of the command's */
+	}
+	return count;
 }
 
 bool args_parse(struct args *args, int argc, char *const argv[], char *error, size_t size)
 {
-	const char *first = NULL, *second = NULL;
-	int words, skip, n;
+	const char *words[PATH_WORDS_MAX];
+	int count, skip, n;
 
 	memset(args, 0, sizeof(*args));
 	/* find the command first: options can only be told apart when it is known */
-	for (int i = 1; i < argc && strcmp(argv[i], "--") && !second; i++) {
-		if (is_option(argv[i])) {
-			const struct command_option *o = NULL;
-
-			if (!first) {
-				size_t len = strcspn(argv[i] + 1, "=");
-
-				if (argv[i][1] == '-')
-					o = option_in(common_options, argv[i] + 2, len - 1, 0);
-				else if (!argv[i][2])
-					o = option_in(common_options, NULL, 0, argv[i][1]);
-				if (o && o->value && !strchr(argv[i], '='))
-					i++;
-			}
-			if (first)
-				break;
-			continue;
-		}
-		*(first ? &second : &first) = argv[i];
-	}
-	if (!command_words(args, first, second, &words, error, size))
+	count = leading_words(argc, argv, words);
+	if (!command_words(args, words, count, &skip, error, size))
 		return false;
 
-	skip = words;
 	for (int i = 1; i < argc; i += n) {
 		n = 1;
 		if (!strcmp(argv[i], "--")) {

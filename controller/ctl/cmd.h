@@ -2,7 +2,8 @@
  * The command line as a table: each command is one entry, and the entries alone decide what is
  * parsed, what --help says and what the shell completes.
  *
- * A command's path is one or two words ("apply", "lab up"). Options may stand anywhere after it;
+ * A command's path is one to three words ("apply", "lab up", "lab link down"). Options may stand
+ * anywhere after it;
  * "--" ends them. Options that every command takes are in cmd.c.
  */
 #pragma once
@@ -74,6 +75,7 @@ struct arg_value {
 /* A parsed command line; its strings are argv's. */
 struct args {
 	const struct command *command;
+	char group[48]; /* without a command: the group that was named ("lab link"), or "" */
 	unsigned int option_count;
 	struct arg_value options[CMD_VALUES_MAX];
 	unsigned int operand_count;
@@ -91,7 +93,7 @@ extern const struct command_option common_options[];
  * Parse a command line (argv[0] is the program's name). Returns true, or false after having put
  * one or two sentences about what is wrong into `error`. "--help" is parsed as an option; whoever
  * calls looks for it first, as it excuses missing operands. args->command is NULL for no command at
- * all, or for the name of a group alone ("lab").
+ * all, or for the name of a group alone.
  */
 bool args_parse(struct args *args, int argc, char *const argv[], char *error, size_t size);
 

@@ -23,6 +23,7 @@
 static void conn_io(void *arg, int fd, unsigned int ready);
 static void conn_task(void *arg);
 static void conn_timer(void *arg);
+static void conn_read(struct rpc_conn *c);
 
 struct rpc_conn *conn_new(struct loop *loop, struct rpc_tls *tls, const struct rpc_limits *limits,
 	bool server, const struct conn_ops *ops, void *owner)
@@ -111,6 +112,7 @@ static bool out_write(struct rpc_conn *c)
 {
 	while (c->out.len > 0) {
 		const size_t n = c->out.len < READ_BYTES ? c->out.len : READ_BYTES;
+		char why[REASON_SIZE];
 		int ret, err;
 
 		ERR_clear_error();
@@ -125,13 +127,11 @@ static bool out_write(struct rpc_conn *c)
 		case SSL_ERROR_WANT_READ:
 		case SSL_ERROR_WANT_WRITE:
 			break;
-		default: {
-			char why[REASON_SIZE];
-
+		default:
 			/* What the peer said before it closed (an alert) tells more. */
 			tls_failure(c->ssl, ret, err, why, sizeof(why));
+			conn_read(c);
 			conn_close(c, FAULT_NONE, "%s", why);
-		}
 		}
 		return false;
 	}
@@ -183,6 +183,15 @@ static void pump(struct rpc_conn *c)
 
 /* ---- reading ---- */
 
+/* The next moment to look: when a PING is due, or when the one that was sent must be answered. */
+static void keepalive_arm(struct rpc_conn *c)
+{
+	const uint64_t silent_ms = loop_now_ms() - c->last_rx_ms;
+	const uint64_t next = c->pinged ? c->limits->keepalive_timeout_ms : c->limits->keepalive_ms;
+
+	loop_timer_arm(c->timer, next > silent_ms ? next - silent_ms : 1, 0);
+}
+
 static void conn_read(struct rpc_conn *c)
 {
 	uint8_t mem[READ_BYTES];
@@ -206,7 +215,10 @@ static void conn_read(struct rpc_conn *c)
 			return;
 		}
 		c->last_rx_ms = loop_now_ms();
-		c->pinged = false;
+		if (c->pinged) {
+			c->pinged = false;
+			keepalive_arm(c);
+		}
 		taken = nghttp2_session_mem_recv(c->session, mem, (size_t)n);
 		if (taken < 0)
 			conn_close(c, taken == NGHTTP2_ERR_FLOODED ? FAULT_FLOOD : FAULT_NONE,
@@ -293,13 +305,6 @@ static void conn_io(void *arg, int fd, unsigned int ready)
 
 /* ---- keepalive ---- */
 
-static void keepalive_arm(struct rpc_conn *c, uint64_t silent_ms)
-{
-	const uint64_t next = c->pinged ? c->limits->keepalive_timeout_ms : c->limits->keepalive_ms;
-
-	loop_timer_arm(c->timer, next > silent_ms ? next - silent_ms : 1, 0);
-}
-
 static void conn_timer(void *arg)
 {
 	struct rpc_conn *c = arg;
@@ -331,7 +336,7 @@ static void conn_timer(void *arg)
 		c->pinged = true;
 		conn_schedule(c);
 	}
-	keepalive_arm(c, silent_ms);
+	keepalive_arm(c);
 }
 
 void conn_settings_received(struct rpc_conn *c)
@@ -339,7 +344,7 @@ void conn_settings_received(struct rpc_conn *c)
 	if (c->phase != CONN_SETTINGS)
 		return;
 	c->phase = CONN_OPEN;
-	keepalive_arm(c, 0);
+	keepalive_arm(c);
 	if (c->ops->ready)
 		c->ops->ready(c);
 }

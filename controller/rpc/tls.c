@@ -76,16 +76,15 @@ static BIO_METHOD *sock_method(void)
 
 static int fail(struct rpc_error *error, const char *what, const char *file)
 {
-	const unsigned long e = ERR_peek_last_error();
+	/* The oldest error is the cause, those after it say who was told. */
+	const unsigned long e = ERR_peek_error();
 	const char *why = e ? ERR_reason_error_string(e) : NULL;
-	const unsigned long first = ERR_peek_error();
 	int ret = -EINVAL;
 
-	/* The first error of a failed open is the system's. */
-	if (ERR_SYSTEM_ERROR(first)) {
-		ret = -ERR_GET_REASON(first);
-		why = strerror(ERR_GET_REASON(first));
-	} else if (e && ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE) {
+	if (ERR_SYSTEM_ERROR(e)) {
+		ret = -ERR_GET_REASON(e);
+		why = strerror(ERR_GET_REASON(e));
+	} else if (ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE) {
 		why = "it holds no such PEM block";
 	}
 	if (error)

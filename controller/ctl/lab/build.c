@@ -60,10 +60,12 @@ static int make_netns_all(const struct lab *lab, struct lab_err *err)
 	int ret;
 
 	for (unsigned int i = 0; i < lab->node_count; i++) {
-		lab_netns_wire(lab, i, name);
-		ret = make_plain_netns(name, err);
-		if (ret)
-			return ret;
+		if (!lab->nodes[i].unmanaged) {
+			lab_netns_wire(lab, i, name);
+			ret = make_plain_netns(name, err);
+			if (ret)
+				return ret;
+		}
 		lab_netns_node(lab, i, name);
 		ret = make_netns(name, err);
 		if (ret)
@@ -290,7 +292,7 @@ static int inventory_write(const struct lab *lab, unsigned int node)
 int lab_inventories(const struct lab *lab, struct lab_err *err)
 {
 	for (unsigned int i = 0; i < lab->node_count; i++) {
-		int ret = inventory_write(lab, i);
+		int ret = lab->nodes[i].unmanaged ? 0 : inventory_write(lab, i);
 
 		if (ret)
 			return lab_fail(err, ret, "cannot write the port inventory of node %s: %s",

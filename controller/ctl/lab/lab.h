@@ -52,6 +52,8 @@ struct lab_err {
 
 struct lab_node {
 	char name[LAB_OBJECT_LEN];
+	bool unmanaged; /* plain Linux with an empty FRR: wires end in its own namespace, and no
+			   process of ours runs there */
 	unsigned int access_count;
 	char access[LAB_PORTS_MAX][LAB_IFNAME_LEN];
 };

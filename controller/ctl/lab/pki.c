@@ -43,6 +43,8 @@ static int issue_nodes(const struct rpc_ca *ca, const struct lab *lab, struct la
 	for (unsigned int i = 0; !ret && i < lab->node_count; i++) {
 		const char *name = lab->nodes[i].name;
 
+		if (lab->nodes[i].unmanaged)
+			continue;
 		snprintf(file, sizeof(file), "node-%s", name);
 		snprintf(uri, sizeof(uri), "audums://node/%s", name);
 		ret = issue(ca, lab, file, uri, &name, 1, err);

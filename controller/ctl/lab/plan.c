@@ -123,6 +123,7 @@ static bool plan_node(struct lab *lab, const Audums__V1__Document *doc,
 			from->name, from->n_access_ports, LAB_PORTS_MAX);
 		return false;
 	}
+	node->unmanaged = from->unmanaged;
 	for (size_t i = 0; i < from->n_access_ports; i++)
 		ok &= copy_name(node->access[node->access_count++], LAB_IFNAME_LEN,
 			from->access_ports[i], "port", err);
@@ -239,7 +240,8 @@ void lab_netns_node(const struct lab *lab, unsigned int node, char out[LAB_NETNS
 
 void lab_netns_wire(const struct lab *lab, unsigned int node, char out[LAB_NETNS_LEN])
 {
-	snprintf(out, LAB_NETNS_LEN, "au-%s-%s-wire", lab->name, lab->nodes[node].name);
+	snprintf(out, LAB_NETNS_LEN, "au-%s-%s%s", lab->name, lab->nodes[node].name,
+		lab->nodes[node].unmanaged ? "" : "-wire");
 }
 
 void lab_netns_role(const struct lab *lab, const char *role, char out[LAB_NETNS_LEN])
@@ -317,7 +319,8 @@ static json_t *node_json(const struct lab_node *node)
 
 	for (unsigned int i = 0; i < node->access_count; i++)
 		json_array_append_new(ports, json_string(node->access[i]));
-	return json_pack("{s:s, s:o}", "name", node->name, "access", ports);
+	return json_pack("{s:s, s:b, s:o}", "name", node->name, "unmanaged", (int)node->unmanaged,
+		"access", ports);
 }
 
 int lab_save(const struct lab *lab)
@@ -372,6 +375,7 @@ static bool load_plan(struct lab *lab, json_t *root)
 		if (i >= LAB_NODES_MAX ||
 			!load_string(item, "name", node->name, sizeof(node->name)))
 			return false;
+		node->unmanaged = json_is_true(json_object_get(item, "unmanaged"));
 		lab->node_count++;
 		json_array_foreach (json_object_get(item, "access"), k, port) {
 			const char *s = json_string_value(port);
@@ -466,7 +470,8 @@ unsigned int lab_list(char names[][LAB_NAME_LEN], unsigned int max)
 		if (strncmp(entry->d_name, "au-", 3))
 			continue;
 		end = strchr(entry->d_name + 3, '-');
-		if (end)
+		/* the lab's own namespaces tell it from others' that are named alike */
+		if (end && (!strcmp(end, "-bb") || !strcmp(end, "-ext") || !strcmp(end, "-ctl")))
 			count = list_add(names, count, max, entry->d_name + 3,
 				(size_t)(end - entry->d_name - 3));
 	}

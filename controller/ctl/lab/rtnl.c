@@ -235,6 +235,20 @@ int rtnl_link_move(struct rtnl *nl, const char *name, int netns, const char *new
 	return rtnl_commit(nl);
 }
 
+int rtnl_link_rename(struct rtnl *nl, const char *name, const char *new_name)
+{
+	struct rtnl_link link;
+	struct ifinfomsg *ifi;
+	int ret = rtnl_link_get(nl, name, &link);
+
+	if (ret)
+		return ret;
+	ifi = rtnl_link_request(nl, RTM_NEWLINK, 0);
+	ifi->ifi_index = link.ifindex;
+	mnl_attr_put_strz(nl->nlh, IFLA_IFNAME, new_name);
+	return rtnl_commit(nl);
+}
+
 int rtnl_link_master(struct rtnl *nl, const char *name, const char *master)
 {
 	struct rtnl_link link;

@@ -33,6 +33,8 @@ int rtnl_link_alias(struct rtnl *nl, const char *name, const char *alias);
 int rtnl_link_mtu(struct rtnl *nl, const char *name, uint32_t mtu);
 int rtnl_link_mac(struct rtnl *nl, const char *name, const uint8_t mac[6]);
 int rtnl_link_master(struct rtnl *nl, const char *name, const char *master);
+/* The device must be down. */
+int rtnl_link_rename(struct rtnl *nl, const char *name, const char *new_name);
 /* Give a device (that is down) to another namespace under another name. */
 int rtnl_link_move(struct rtnl *nl, const char *name, int netns, const char *new_name);
 

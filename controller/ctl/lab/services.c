@@ -241,6 +241,8 @@ int services_plan(const struct lab *lab, struct service_list *list, struct lab_e
 	for (unsigned int i = 0; !ret && i < lab->node_count; i++) {
 		if (lab->parts & LAB_PART_FRR)
 			ret = plan_frr(list, lab, i);
+		if (lab->nodes[i].unmanaged)
+			continue;
 		if (!ret && lab->parts & LAB_PART_HOLDER)
 			ret = plan_holder(list, lab, i);
 		if (!ret && lab->parts & LAB_PART_AGENT)

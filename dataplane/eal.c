@@ -1,0 +1,86 @@
+/* The EAL's arguments; see eal.h. Called by main() and the packet tests. */
+#include "dataplane/eal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#define ARGS_MAX 48
+#define TEXT_MAX 2048
+
+/* All CPUs of the affinity mask as "0-3,7"; cut at the buffer's end. */
+static void cpus_text(char *buf, size_t size)
+{
+	cpu_set_t set;
+	size_t at = 0;
+
+	buf[0] = '\0';
+	if (sched_getaffinity(0, sizeof(set), &set) < 0) {
+		snprintf(buf, size, "0");
+		return;
+	}
+	for (int i = 0; i < CPU_SETSIZE && at < size; i++) {
+		int last = i;
+
+		if (!CPU_ISSET(i, &set))
+			continue;
+		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
+			last++;
+		at += (size_t)snprintf(buf + at, size - at, last > i ? "%s%d-%d" : "%s%d",
+			at > 0 ? "," : "", i, last);
+		i = last;
+	}
+}
+
+int eal_start(const struct eal_options *o)
+{
+	char cpus[256], lcores[TEXT_MAX], memory[16];
+	const char *given[ARGS_MAX];
+	char *args[ARGS_MAX];
+	size_t at = 0;
+	int n = 0, ret;
+
+	cpus_text(cpus, sizeof(cpus));
+	for (unsigned int i = 0; i <= o->workers && at < sizeof(lcores); i++)
+		at += (size_t)snprintf(
+			lcores + at, sizeof(lcores) - at, "%s%u@(%s)", i > 0 ? "," : "", i, cpus);
+	snprintf(memory, sizeof(memory), "%u", o->memory_mb);
+	if (o->run_dir != NULL && setenv("XDG_RUNTIME_DIR", o->run_dir, 1) < 0)
+		return -errno;
+
+	given[n++] = "audums-dataplane";
+	if (!o->pci)
+		given[n++] = "--no-pci";
+	if (o->huge) {
+		given[n++] = "--in-memory";
+	} else {
+		given[n++] = "--no-huge";
+		given[n++] = "--no-shconf";
+		given[n++] = "-m";
+		given[n++] = memory;
+	}
+	given[n++] = "--no-telemetry";
+	given[n++] = "--log-level=*:notice";
+	given[n++] = "--lcores";
+	given[n++] = lcores;
+	for (int i = 0; o->more != NULL && o->more[i] != NULL; i++) {
+		if (n == ARGS_MAX)
+			return -E2BIG;
+		given[n++] = o->more[i];
+	}
+	/* the EAL reorders and may write to its arguments */
+	memset(args, 0, sizeof(args));
+	for (int i = 0; i < n; i++) {
+		args[i] = strdup(given[i]);
+		if (args[i] == NULL)
+			return -ENOMEM;
+	}
+	ret = rte_eal_init(n, args);
+	/* not freed: the EAL keeps pointers into them */
+	return ret < 0 ? -rte_errno : 0;
+}
