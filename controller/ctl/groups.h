@@ -7,4 +7,5 @@
 
 extern const struct command lab_commands[];     /* cmd_lab.c */
 extern const struct command lab_net_commands[]; /* cmd_lab_net.c: links, workloads, measurement */
+extern const struct command demo_commands[];    /* cmd_demo.c: the story */
 extern const struct command misc_commands[];    /* cmd_misc.c: completion, version */

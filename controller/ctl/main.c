@@ -11,6 +11,7 @@
 const struct command *const command_groups[] = {
 	lab_commands,
 	lab_net_commands,
+	demo_commands,
 	misc_commands,
 	NULL,
 };

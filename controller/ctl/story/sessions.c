@@ -48,25 +48,33 @@ static int bgp_count(
 	return 0;
 }
 
+struct link_seen {
+	const char *name;
+	uint32_t changes;
+};
+
+static int on_attr(const struct nlattr *attr, void *arg)
+{
+	struct link_seen *seen = arg;
+
+	if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+		mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+		seen->name = mnl_attr_get_str(attr);
+	else if (mnl_attr_get_type(attr) == IFLA_CARRIER_CHANGES &&
+		 mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+		seen->changes = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
 static int on_link(const struct nlmsghdr *nlh, void *arg)
 {
-	const char *name = NULL;
+	struct link_seen seen = {0};
 	uint64_t *changes = arg;
-	const struct nlattr *attr;
-	uint32_t n = 0;
 
-	if (nlh->nlmsg_type != RTM_NEWLINK)
-		return MNL_CB_OK;
-	mnl_attr_for_each (attr, nlh, sizeof(struct ifinfomsg)) {
-		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-			mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
-			name = mnl_attr_get_str(attr);
-		else if (mnl_attr_get_type(attr) == IFLA_CARRIER_CHANGES &&
-			 mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
-			n = mnl_attr_get_u32(attr);
-	}
-	if (name && strncmp(name, "up", 2) == 0)
-		*changes += n;
+	if (nlh->nlmsg_type == RTM_NEWLINK)
+		mnl_attr_parse(nlh, sizeof(struct ifinfomsg), on_attr, &seen);
+	if (seen.name && strncmp(seen.name, "up", 2) == 0)
+		*changes += seen.changes;
 	return MNL_CB_OK;
 }
 
