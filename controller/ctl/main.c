@@ -11,7 +11,7 @@
 const struct command *const command_groups[] = {
 	lab_commands,
 	lab_net_commands,
-	demo_commands,
+	lab_measure_commands,
 	misc_commands,
 	NULL,
 };
