@@ -7,7 +7,7 @@
 
 #define KEEP_BYTES 16384 /* an empty queue keeps at most so much memory */
 
-uint8_t *buf_reserve(struct buf *b, size_t n)
+uint8_t *rpc_buf_reserve(struct buf *b, size_t n)
 {
 	size_t size = b->size ? b->size : 256;
 	uint8_t *mem;
@@ -36,13 +36,13 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 	return mem + b->len;
 }
 
-int buf_append(struct buf *b, const void *p, size_t n)
+int rpc_buf_append(struct buf *b, const void *p, size_t n)
 {
 	uint8_t *at;
 
 	if (n == 0)
 		return 0;
-	at = buf_reserve(b, n);
+	at = rpc_buf_reserve(b, n);
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, p, n);
@@ -50,7 +50,7 @@ int buf_append(struct buf *b, const void *p, size_t n)
 	return 0;
 }
 
-void buf_consume(struct buf *b, size_t n)
+void rpc_buf_consume(struct buf *b, size_t n)
 {
 	b->head += n;
 	b->len -= n;
@@ -58,10 +58,10 @@ void buf_consume(struct buf *b, size_t n)
 		return;
 	b->head = 0;
 	if (b->size > KEEP_BYTES)
-		buf_free(b);
+		rpc_buf_free(b);
 }
 
-void buf_free(struct buf *b)
+void rpc_buf_free(struct buf *b)
 {
 	free(b->mem);
 	*b = (struct buf){0};

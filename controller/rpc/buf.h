@@ -15,26 +15,26 @@ struct buf {
 };
 
 /* Make room for `n` octets at the tail and return where they go, or NULL (no memory, nothing
- * changed). Follow with buf_commit(). */
-uint8_t *buf_reserve(struct buf *b, size_t n);
+ * changed). Follow with rpc_buf_commit(). */
+uint8_t *rpc_buf_reserve(struct buf *b, size_t n);
 
 /* Count `n` reserved octets as held. */
-static inline void buf_commit(struct buf *b, size_t n)
+static inline void rpc_buf_commit(struct buf *b, size_t n)
 {
 	b->len += n;
 }
 
 /* Append a copy. Returns 0 or -ENOMEM. */
-int buf_append(struct buf *b, const void *p, size_t n);
+int rpc_buf_append(struct buf *b, const void *p, size_t n);
 
 /* The first octet held; meaningless when empty. */
-static inline const uint8_t *buf_head(const struct buf *b)
+static inline const uint8_t *rpc_buf_head(const struct buf *b)
 {
 	return b->mem + b->head;
 }
 
 /* Drop `n` (<= len) octets at the head. Memory that was large is given back when empty. */
-void buf_consume(struct buf *b, size_t n);
+void rpc_buf_consume(struct buf *b, size_t n);
 
 /* Free the memory; the queue is empty and usable. */
-void buf_free(struct buf *b);
+void rpc_buf_free(struct buf *b);

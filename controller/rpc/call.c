@@ -2,8 +2,9 @@
  * A call, what both sides have in common: the queue of what is sent, delivery of what is received,
  * the end; see rpc_internal.h.
  *
- * Invariants: a call is in c->calls from call_new() to call_free(); it is freed by calls_work()
- * only, after `done`; conn->buffered is the sum of what its calls hold of received octets.
+ * Invariants: a call is in c->calls from rpc_call_new() to rpc_call_free(); it is freed by
+ * rpc_calls_work() only, after `done`; conn->buffered is the sum of what its calls hold of received
+ * octets.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 #include "controller/rpc/rpc_internal.h"
 
-struct rpc_call *call_new(struct rpc_conn *c, const struct call_ops *ops, int32_t stream)
+struct rpc_call *rpc_call_new(struct rpc_conn *c, const struct call_ops *ops, int32_t stream)
 {
 	struct rpc_call *call = calloc(1, sizeof(*call));
 
@@ -28,7 +29,7 @@ struct rpc_call *call_new(struct rpc_conn *c, const struct call_ops *ops, int32_
 	return call;
 }
 
-void call_free(struct rpc_call *call)
+void rpc_call_free(struct rpc_call *call)
 {
 	struct rpc_conn *c = call->conn;
 
@@ -44,9 +45,9 @@ void call_free(struct rpc_call *call)
 	loop_timer_free(call->deadline);
 	if (call->message)
 		protobuf_c_message_free_unpacked(call->message, NULL);
-	buf_free(&call->out);
-	buf_free(&call->held);
-	frame_reader_clear(&call->in);
+	rpc_buf_free(&call->out);
+	rpc_buf_free(&call->held);
+	rpc_frame_reader_clear(&call->in);
 	free(call->text);
 	free(call->details);
 	free(call);
@@ -54,22 +55,22 @@ void call_free(struct rpc_call *call)
 
 /* ---- scheduling and the end ---- */
 
-void call_add_work(struct rpc_call *call, unsigned int bits)
+void rpc_call_add_work(struct rpc_call *call, unsigned int bits)
 {
 	if (!call->work)
 		TAILQ_INSERT_TAIL(&call->conn->work, call, work_entry);
 	call->work |= bits;
-	conn_schedule(call->conn);
+	rpc_conn_schedule(call->conn);
 }
 
-void call_set_status(struct rpc_call *call, enum rpc_code code, const char *text)
+void rpc_call_set_status(struct rpc_call *call, enum rpc_code code, const char *text)
 {
 	call->code = (unsigned int)code < RPC_CODES ? code : RPC_UNKNOWN;
 	free(call->text);
 	call->text = text && text[0] ? strdup(text) : NULL; /* without memory: no text */
 }
 
-void call_end(struct rpc_call *call, int error_code)
+void rpc_call_end(struct rpc_call *call, int error_code)
 {
 	nghttp2_session *session = call->conn->session;
 
@@ -80,11 +81,11 @@ void call_end(struct rpc_call *call, int error_code)
 	if (error_code >= 0 && !call->gone)
 		nghttp2_submit_rst_stream(
 			session, NGHTTP2_FLAG_NONE, call->stream, (uint32_t)error_code);
-	buf_free(&call->out);
-	buf_free(&call->held);
+	rpc_buf_free(&call->out);
+	rpc_buf_free(&call->held);
 	if (call->deadline)
 		loop_timer_disarm(call->deadline);
-	call_add_work(call, WORK_END);
+	rpc_call_add_work(call, WORK_END);
 }
 
 static void call_done(struct rpc_call *call)
@@ -97,12 +98,12 @@ static void call_done(struct rpc_call *call)
 	};
 
 	call->ops->done(call, &status);
-	call_free(call);
+	rpc_call_free(call);
 }
 
 static void call_deliver_held(struct rpc_call *call);
 
-void calls_work(struct rpc_conn *c)
+void rpc_calls_work(struct rpc_conn *c)
 {
 	struct rpc_call *call;
 
@@ -122,7 +123,7 @@ void calls_work(struct rpc_conn *c)
 	}
 }
 
-int call_set_deadline(struct rpc_call *call, uint64_t ms, void (*cb)(void *arg))
+int rpc_call_set_deadline(struct rpc_call *call, uint64_t ms, void (*cb)(void *arg))
 {
 	const uint64_t now = loop_now_ms();
 
@@ -136,7 +137,7 @@ int call_set_deadline(struct rpc_call *call, uint64_t ms, void (*cb)(void *arg))
 
 /* ---- sending ---- */
 
-void call_wake(struct rpc_call *call)
+void rpc_call_wake(struct rpc_call *call)
 {
 	if (call->over)
 		return;
@@ -144,18 +145,18 @@ void call_wake(struct rpc_call *call)
 		call->deferred = false;
 		nghttp2_session_resume_data(call->conn->session, call->stream);
 	}
-	conn_schedule(call->conn);
+	rpc_conn_schedule(call->conn);
 }
 
 static int queue_packed(struct rpc_call *call, const ProtobufCMessage *message, size_t len)
 {
-	uint8_t *at = buf_reserve(&call->out, FRAME_HEAD_BYTES + len);
+	uint8_t *at = rpc_buf_reserve(&call->out, FRAME_HEAD_BYTES + len);
 
 	if (!at)
 		return -ENOMEM;
-	frame_head(at, (uint32_t)len);
+	rpc_frame_head(at, (uint32_t)len);
 	protobuf_c_message_pack(message, at + FRAME_HEAD_BYTES);
-	buf_commit(&call->out, FRAME_HEAD_BYTES + len);
+	rpc_buf_commit(&call->out, FRAME_HEAD_BYTES + len);
 	return 0;
 }
 
@@ -170,7 +171,7 @@ static int check_send(
 	return *packed_len > SEND_MESSAGE_MAX ? -EMSGSIZE : 0;
 }
 
-int call_queue(struct rpc_call *call, const ProtobufCMessage *message)
+int rpc_call_queue(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	size_t len;
 	int ret = check_send(call, message, &len);
@@ -199,17 +200,17 @@ int rpc_send(struct rpc_call *call, const ProtobufCMessage *message)
 	return 0;
 }
 
-ssize_t call_read(struct rpc_call *call, uint8_t *p, size_t len, uint32_t *flags)
+ssize_t rpc_call_read(struct rpc_call *call, uint8_t *p, size_t len, uint32_t *flags)
 {
 	const size_t n = call->out.len < len ? call->out.len : len;
 
 	if (n > 0) {
-		memcpy(p, buf_head(&call->out), n);
-		buf_consume(&call->out, n);
+		memcpy(p, rpc_buf_head(&call->out), n);
+		rpc_buf_consume(&call->out, n);
 	}
 	if (call->want_writable && call->out.len <= call->conn->limits->send_queue_bytes / 2) {
 		call->want_writable = false;
-		call_add_work(call, WORK_WRITABLE);
+		rpc_call_add_work(call, WORK_WRITABLE);
 	}
 	if (call->out.len == 0 && call->finishing) {
 		const int ret = call->ops->last_data(call, flags);
@@ -314,7 +315,7 @@ static size_t deliver(struct rpc_call *call, const uint8_t *p, size_t n)
 		ProtobufCMessage *m;
 		const uint8_t *message;
 		size_t len;
-		const enum frame_result result = frame_read(
+		const enum frame_result result = rpc_frame_read(
 			&call->in, &p, &n, call->conn->limits->message_bytes, &message, &len);
 
 		if (result == FRAME_MORE)
@@ -324,7 +325,7 @@ static size_t deliver(struct rpc_call *call, const uint8_t *p, size_t n)
 			break;
 		}
 		m = unpack(call, message, len);
-		frame_reader_release(&call->in);
+		rpc_frame_reader_release(&call->in);
 		if (!m)
 			break;
 		call->ops->message(call, m);
@@ -338,13 +339,13 @@ static void maybe_remote_end(struct rpc_call *call)
 		call->deaf || call->over || call->conn->closing)
 		return;
 	call->remote_end_told = true;
-	if (!frame_reader_idle(&call->in))
+	if (!rpc_frame_reader_idle(&call->in))
 		call->ops->reject(call, RPC_INTERNAL, "the stream ended within a message");
 	else
 		call->ops->remote_end(call);
 }
 
-void call_receive(struct rpc_call *call, const uint8_t *p, size_t n)
+void rpc_call_receive(struct rpc_call *call, const uint8_t *p, size_t n)
 {
 	size_t taken = 0;
 
@@ -357,7 +358,7 @@ void call_receive(struct rpc_call *call, const uint8_t *p, size_t n)
 	if (taken > 0)
 		nghttp2_session_consume_stream(call->conn->session, call->stream, taken);
 	/* The window bounds what can be held. */
-	if (taken < n && buf_append(&call->held, p + taken, n - taken) < 0)
+	if (taken < n && rpc_buf_append(&call->held, p + taken, n - taken) < 0)
 		call->ops->reject(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
 	call_account(call);
 }
@@ -367,9 +368,9 @@ static void call_deliver_held(struct rpc_call *call)
 	size_t taken;
 
 	if (call->held.len > 0 && !call->over) {
-		taken = deliver(call, buf_head(&call->held), call->held.len);
+		taken = deliver(call, rpc_buf_head(&call->held), call->held.len);
 		if (!call->over) {
-			buf_consume(&call->held, taken);
+			rpc_buf_consume(&call->held, taken);
 			nghttp2_session_consume_stream(call->conn->session, call->stream, taken);
 			call_account(call);
 		}
@@ -377,7 +378,7 @@ static void call_deliver_held(struct rpc_call *call)
 	maybe_remote_end(call);
 }
 
-void call_remote_end(struct rpc_call *call)
+void rpc_call_remote_end(struct rpc_call *call)
 {
 	call->remote_end = true;
 	maybe_remote_end(call);
@@ -394,7 +395,7 @@ void rpc_call_resume(struct rpc_call *call)
 		return;
 	call->paused = false;
 	if (!call->over)
-		call_add_work(call, WORK_RESUME);
+		rpc_call_add_work(call, WORK_RESUME);
 }
 
 /* ---- what users ask ---- */

@@ -125,7 +125,7 @@ static int try_next(struct rpc_client *client)
 			continue;
 		}
 		c->phase = CONN_CONNECTING;
-		ret = conn_attach(c, fd);
+		ret = rpc_conn_attach(c, fd);
 		if (ret == 0)
 			return 0;
 	}
@@ -177,7 +177,7 @@ static void client_closed(struct rpc_conn *c)
 	char reason[REASON_SIZE];
 
 	memcpy(reason, c->reason, sizeof(reason));
-	conn_free(c);
+	rpc_conn_free(c);
 	client->conn = NULL;
 	set_state(client, RPC_CLIENT_IDLE, reason);
 }
@@ -217,8 +217,8 @@ struct rpc_client *rpc_client_new(struct loop *loop, struct rpc_tls *tls,
 	if (!client)
 		goto no_memory;
 	client->loop = loop;
-	client->tls = tls_ref(tls);
-	limits_fill(&client->limits, &o->limits, false);
+	client->tls = rpc_tls_ref(tls);
+	rpc_limits_fill(&client->limits, &o->limits, false);
 	client->on_state = o->state;
 	client->arg = o->arg;
 	client->target = copy(o->target);
@@ -246,7 +246,7 @@ int rpc_client_connect(struct rpc_client *client, struct rpc_error *error)
 	ret = look_up(client, error);
 	if (ret < 0)
 		return ret;
-	client->conn = conn_new(
+	client->conn = rpc_conn_new(
 		client->loop, client->tls, &client->limits, false, &client_conn_ops, client);
 	if (!client->conn)
 		return fail(error, -ENOMEM, "out of memory");
@@ -256,7 +256,7 @@ int rpc_client_connect(struct rpc_client *client, struct rpc_error *error)
 		strncmp(client->target, "unix:", 5) == 0 ? "unix" : client->target);
 	ret = try_next(client);
 	if (ret < 0) {
-		conn_free(client->conn);
+		rpc_conn_free(client->conn);
 		client->conn = NULL;
 		return fail(error, ret, "cannot connect to %s: %s", client->target, strerror(-ret));
 	}
@@ -281,7 +281,7 @@ void rpc_client_close(struct rpc_client *client)
 	if (!client->conn)
 		return;
 	client->conn->quiet = true;
-	conn_close(client->conn, FAULT_NONE, "%s", "");
+	rpc_conn_close(client->conn, FAULT_NONE, "%s", "");
 }
 
 void rpc_client_free(struct rpc_client *client)
@@ -291,7 +291,7 @@ void rpc_client_free(struct rpc_client *client)
 	client->freeing = true;
 	if (client->conn) {
 		rpc_client_close(client);
-		conn_teardown(client->conn);
+		rpc_conn_teardown(client->conn);
 	}
 	rpc_tls_free(client->tls);
 	free(client->target);

@@ -25,11 +25,11 @@ static void client_end(struct rpc_call *call, enum rpc_code code, const char *te
 {
 	if (call->over)
 		return;
-	call_set_status(call, code, text);
+	rpc_call_set_status(call, code, text);
 	free(call->details);
 	call->details = NULL;
 	call->details_len = 0;
-	call_end(call, error_code);
+	rpc_call_end(call, error_code);
 }
 
 /* ---- receiving ---- */
@@ -54,9 +54,9 @@ static void client_header(
 		call->encoded = !is(v, len, "identity");
 	} else if (is(name, name_len, "grpc-status")) {
 		call->has_status = true;
-		call->code = code_parse(v, len);
+		call->code = rpc_code_parse(v, len);
 	} else if (is(name, name_len, "grpc-message")) {
-		percent_decode(text, sizeof(text), v, len);
+		rpc_percent_decode(text, sizeof(text), v, len);
 		free(call->text);
 		call->text = strdup(text);
 	} else if (is(name, name_len, "grpc-status-details-bin") && !call->details) {
@@ -88,7 +88,7 @@ static void client_headers(struct rpc_call *call, bool end_stream)
 	call->headers_seen = true;
 	if (call->http_status != 200) {
 		snprintf(text, sizeof(text), "HTTP status %d", call->http_status);
-		client_end(call, code_from_http(call->http_status), text, NGHTTP2_CANCEL);
+		client_end(call, rpc_code_from_http(call->http_status), text, NGHTTP2_CANCEL);
 	} else if (!call->is_grpc) {
 		client_end(call, RPC_UNKNOWN, "the answer is not gRPC", NGHTTP2_CANCEL);
 	}
@@ -118,7 +118,7 @@ static void client_remote_end(struct rpc_call *call)
 	if (!call->has_status)
 		client_end(call, RPC_UNKNOWN, "the server has sent no status", reset);
 	else
-		call_end(call, reset);
+		rpc_call_end(call, reset);
 }
 
 static void client_reject(struct rpc_call *call, enum rpc_code code, const char *why)
@@ -134,13 +134,13 @@ static void client_closed(struct rpc_call *call, uint32_t error_code)
 	if (call->remote_end && call->has_status) {
 		call->gone = true;
 		if (call->remote_end_told)
-			call_end(call, -1);
+			rpc_call_end(call, -1);
 		/* Else the call is paused, and lives until what it holds is delivered. */
 		return;
 	}
 	snprintf(text, sizeof(text), "the server reset the call: %s",
 		nghttp2_http2_strerror(error_code));
-	client_end(call, code_from_h2(error_code), text, -1);
+	client_end(call, rpc_code_from_h2(error_code), text, -1);
 }
 
 static int client_last_data(struct rpc_call *call, uint32_t *flags)
@@ -175,7 +175,7 @@ static const struct call_ops client_call_ops = {
 	.message = client_message,
 	.remote_end = client_remote_end,
 	.reject = client_reject,
-	.wake = call_wake,
+	.wake = rpc_call_wake,
 	.last_data = client_last_data,
 	.closed = client_closed,
 	.writable = client_writable,
@@ -192,7 +192,7 @@ static void on_deadline(void *arg)
 static struct rpc_call *start(struct rpc_client *client, const char *path,
 	const ProtobufCMessageDescriptor *answer, uint64_t timeout_ms)
 {
-	const nghttp2_data_provider source = h2_data_provider();
+	const nghttp2_data_provider source = rpc_h2_data_provider();
 	struct rpc_conn *c = client->conn;
 	struct rpc_call *call;
 	nghttp2_nv list[8];
@@ -208,14 +208,14 @@ static struct rpc_call *start(struct rpc_client *client, const char *path,
 		errno = EAGAIN;
 		return NULL;
 	}
-	call = call_new(c, &client_call_ops, -1);
+	call = rpc_call_new(c, &client_call_ops, -1);
 	if (!call) {
 		errno = ENOMEM;
 		return NULL;
 	}
 	snprintf(call->path, sizeof(call->path), "%s", path);
 	call->input = answer;
-	if (timeout_ms && call_set_deadline(call, timeout_ms, on_deadline) < 0)
+	if (timeout_ms && rpc_call_set_deadline(call, timeout_ms, on_deadline) < 0)
 		goto no_memory;
 	list[n++] = nv(":method", "POST");
 	list[n++] = nv(":scheme", "https");
@@ -223,7 +223,7 @@ static struct rpc_call *start(struct rpc_client *client, const char *path,
 	list[n++] = nv(":authority", c->authority);
 	list[n++] = nv("te", "trailers");
 	if (timeout_ms) {
-		timeout_format(timeout, timeout_ms);
+		rpc_timeout_format(timeout, timeout_ms);
 		list[n++] = nv("grpc-timeout", timeout);
 	}
 	list[n++] = nv("content-type", "application/grpc");
@@ -231,7 +231,7 @@ static struct rpc_call *start(struct rpc_client *client, const char *path,
 	stream = nghttp2_submit_request(c->session, NULL, list, n, &source, call);
 	if (stream == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
 		/* 2^30 calls: a new connection has numbers again. */
-		conn_close(c, FAULT_NONE, "stream numbers are used up");
+		rpc_conn_close(c, FAULT_NONE, "stream numbers are used up");
 		errno = ENOTCONN;
 		goto fail;
 	}
@@ -239,12 +239,12 @@ static struct rpc_call *start(struct rpc_client *client, const char *path,
 		goto no_memory;
 	call->stream = stream;
 	call->headers_sent = true;
-	conn_schedule(c);
+	rpc_conn_schedule(c);
 	return call;
 no_memory:
 	errno = ENOMEM;
 fail:
-	call_free(call);
+	rpc_call_free(call);
 	return NULL;
 }
 
@@ -266,7 +266,7 @@ int rpc_call_half_close(struct rpc_call *call)
 	if (call->over || call->finishing)
 		return -EPIPE;
 	call->finishing = true;
-	call_wake(call);
+	rpc_call_wake(call);
 	return 0;
 }
 
@@ -275,8 +275,8 @@ void rpc_call_cancel(struct rpc_call *call)
 	if (call->conn->server) {
 		if (call->over)
 			return;
-		call_set_status(call, RPC_CANCELLED, "cancelled by the server");
-		call_end(call, NGHTTP2_CANCEL);
+		rpc_call_set_status(call, RPC_CANCELLED, "cancelled by the server");
+		rpc_call_end(call, NGHTTP2_CANCEL);
 		return;
 	}
 	client_end(call, RPC_CANCELLED, "cancelled", NGHTTP2_CANCEL);
@@ -303,7 +303,7 @@ struct rpc_call *rpc_unary(struct rpc_client *client, const char *path,
 
 	if (!call)
 		return NULL;
-	ret = call_queue(call, request);
+	ret = rpc_call_queue(call, request);
 	if (ret < 0) {
 		abandon(call);
 		errno = -ret;

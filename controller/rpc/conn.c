@@ -25,8 +25,8 @@ static void conn_task(void *arg);
 static void conn_timer(void *arg);
 static void conn_read(struct rpc_conn *c);
 
-struct rpc_conn *conn_new(struct loop *loop, struct rpc_tls *tls, const struct rpc_limits *limits,
-	bool server, const struct conn_ops *ops, void *owner)
+struct rpc_conn *rpc_conn_new(struct loop *loop, struct rpc_tls *tls,
+	const struct rpc_limits *limits, bool server, const struct conn_ops *ops, void *owner)
 {
 	struct rpc_conn *c = calloc(1, sizeof(*c));
 
@@ -45,8 +45,8 @@ struct rpc_conn *conn_new(struct loop *loop, struct rpc_tls *tls, const struct r
 	c->flood_ms = loop_now_ms();
 	c->task = loop_task_new(loop, conn_task, c);
 	c->timer = loop_timer_new(loop, conn_timer, c);
-	if (!c->task || !c->timer || h2_session_new(c) < 0) {
-		conn_free(c);
+	if (!c->task || !c->timer || rpc_h2_session_new(c) < 0) {
+		rpc_conn_free(c);
 		return NULL;
 	}
 	loop_timer_arm(c->timer, limits->handshake_timeout_ms, 0);
@@ -64,34 +64,34 @@ static void conn_detach(struct rpc_conn *c)
 	c->fd = -1;
 }
 
-int conn_attach(struct rpc_conn *c, int fd)
+int rpc_conn_attach(struct rpc_conn *c, int fd)
 {
 	conn_detach(c);
 	c->fd = fd;
-	c->ssl = tls_connection(c->tls, fd, c->server, c->server_name);
+	c->ssl = rpc_tls_connection(c->tls, fd, c->server, c->server_name);
 	if (!c->ssl)
 		return -ENOMEM;
 	c->watch = loop_fd_add(c->loop, fd, c->server ? LOOP_IN : LOOP_OUT, conn_io, c);
 	return c->watch ? 0 : -errno;
 }
 
-void conn_free(struct rpc_conn *c)
+void rpc_conn_free(struct rpc_conn *c)
 {
 	conn_detach(c);
 	nghttp2_session_del(c->session);
 	loop_task_free(c->task);
 	loop_timer_free(c->timer);
-	buf_free(&c->out);
+	rpc_buf_free(&c->out);
 	free(c);
 }
 
-void conn_schedule(struct rpc_conn *c)
+void rpc_conn_schedule(struct rpc_conn *c)
 {
 	if (c->phase != CONN_CLOSED)
 		loop_task_schedule(c->task);
 }
 
-void conn_close(struct rpc_conn *c, enum conn_fault fault, const char *fmt, ...)
+void rpc_conn_close(struct rpc_conn *c, enum conn_fault fault, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -102,7 +102,7 @@ void conn_close(struct rpc_conn *c, enum conn_fault fault, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(c->reason, sizeof(c->reason), fmt, ap);
 	va_end(ap);
-	conn_schedule(c);
+	rpc_conn_schedule(c);
 }
 
 /* ---- writing ---- */
@@ -117,10 +117,10 @@ static bool out_write(struct rpc_conn *c)
 
 		ERR_clear_error();
 		errno = 0;
-		ret = SSL_write(c->ssl, buf_head(&c->out), (int)n);
+		ret = SSL_write(c->ssl, rpc_buf_head(&c->out), (int)n);
 		err = errno;
 		if (ret > 0) {
-			buf_consume(&c->out, (size_t)ret);
+			rpc_buf_consume(&c->out, (size_t)ret);
 			continue;
 		}
 		switch (SSL_get_error(c->ssl, ret)) {
@@ -129,9 +129,9 @@ static bool out_write(struct rpc_conn *c)
 			break;
 		default:
 			/* What the peer said before it closed (an alert) tells more. */
-			tls_failure(c->ssl, ret, err, why, sizeof(why));
+			rpc_tls_failure(c->ssl, ret, err, why, sizeof(why));
 			conn_read(c);
-			conn_close(c, FAULT_NONE, "%s", why);
+			rpc_conn_close(c, FAULT_NONE, "%s", why);
 		}
 		return false;
 	}
@@ -147,8 +147,8 @@ static bool out_fill(struct rpc_conn *c)
 
 		if (n == 0)
 			return true;
-		if (n < 0 || buf_append(&c->out, p, (size_t)n) < 0) {
-			conn_close(c, FAULT_NONE, "HTTP/2: %s",
+		if (n < 0 || rpc_buf_append(&c->out, p, (size_t)n) < 0) {
+			rpc_conn_close(c, FAULT_NONE, "HTTP/2: %s",
 				n < 0 ? nghttp2_strerror((int)n) : "out of memory");
 			return false;
 		}
@@ -174,7 +174,7 @@ static void pump(struct rpc_conn *c)
 	loop_fd_set(c->watch, LOOP_IN | (blocked ? LOOP_OUT : 0u));
 	if (!nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session) &&
 		c->out.len == 0)
-		conn_close(c, FAULT_NONE, "%s",
+		rpc_conn_close(c, FAULT_NONE, "%s",
 			!c->goaway ? "HTTP/2: protocol error"
 			: c->goaway_code == NGHTTP2_NO_ERROR
 				? "the peer has ended the connection"
@@ -210,8 +210,8 @@ static void conn_read(struct rpc_conn *c)
 
 			if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE)
 				return;
-			tls_failure(c->ssl, n, err, why, sizeof(why));
-			conn_close(c, FAULT_NONE, "%s", why);
+			rpc_tls_failure(c->ssl, n, err, why, sizeof(why));
+			rpc_conn_close(c, FAULT_NONE, "%s", why);
 			return;
 		}
 		c->last_rx_ms = loop_now_ms();
@@ -221,12 +221,12 @@ static void conn_read(struct rpc_conn *c)
 		}
 		taken = nghttp2_session_mem_recv(c->session, mem, (size_t)n);
 		if (taken < 0)
-			conn_close(c, taken == NGHTTP2_ERR_FLOODED ? FAULT_FLOOD : FAULT_NONE,
+			rpc_conn_close(c, taken == NGHTTP2_ERR_FLOODED ? FAULT_FLOOD : FAULT_NONE,
 				"HTTP/2: %s", nghttp2_strerror((int)taken));
 	}
 	/* A TLS record that SSL_read() has split would not wake epoll. */
 	if (!c->closing && SSL_pending(c->ssl) > 0)
-		conn_schedule(c);
+		rpc_conn_schedule(c);
 }
 
 static void handshake(struct rpc_conn *c)
@@ -247,31 +247,32 @@ static void handshake(struct rpc_conn *c)
 			loop_fd_set(c->watch, LOOP_IN | LOOP_OUT);
 			return;
 		default:
-			tls_failure(c->ssl, ret, err, why, sizeof(why));
-			conn_close(c, FAULT_HANDSHAKE, "%s", why);
+			rpc_tls_failure(c->ssl, ret, err, why, sizeof(why));
+			rpc_conn_close(c, FAULT_HANDSHAKE, "%s", why);
 			return;
 		}
 	}
-	if (!tls_is_h2(c->ssl)) {
-		conn_close(c, FAULT_HANDSHAKE, "the peer doesn't speak HTTP/2 (no ALPN)");
+	if (!rpc_tls_is_h2(c->ssl)) {
+		rpc_conn_close(c, FAULT_HANDSHAKE, "the peer doesn't speak HTTP/2 (no ALPN)");
 		return;
 	}
-	if (!tls_peer_identity(c->ssl, c->peer)) {
-		conn_close(c, FAULT_HANDSHAKE, "the peer's certificate has a malformed URI name");
+	if (!rpc_tls_peer_identity(c->ssl, c->peer)) {
+		rpc_conn_close(
+			c, FAULT_HANDSHAKE, "the peer's certificate has a malformed URI name");
 		return;
 	}
 	if (c->ops->verified && !c->ops->verified(c)) {
 		char reason[REASON_SIZE];
 
 		memcpy(reason, c->reason, sizeof(reason));
-		conn_close(c, FAULT_HANDSHAKE, "%s", reason);
+		rpc_conn_close(c, FAULT_HANDSHAKE, "%s", reason);
 		return;
 	}
 	c->verified = true;
 	c->phase = CONN_SETTINGS;
 	c->last_rx_ms = loop_now_ms();
 	loop_fd_set(c->watch, LOOP_IN);
-	conn_schedule(c);
+	rpc_conn_schedule(c);
 }
 
 static void conn_io(void *arg, int fd, unsigned int ready)
@@ -288,7 +289,7 @@ static void conn_io(void *arg, int fd, unsigned int ready)
 			err = errno;
 		if (err) {
 			if (!c->ops->connect_failed || !c->ops->connect_failed(c, err))
-				conn_close(c, FAULT_NONE, "%s", strerror(err));
+				rpc_conn_close(c, FAULT_NONE, "%s", strerror(err));
 			return;
 		}
 		c->phase = CONN_HANDSHAKE;
@@ -300,7 +301,7 @@ static void conn_io(void *arg, int fd, unsigned int ready)
 	}
 	if (ready & (LOOP_IN | LOOP_HUP))
 		conn_read(c);
-	conn_schedule(c);
+	rpc_conn_schedule(c);
 }
 
 /* ---- keepalive ---- */
@@ -313,7 +314,7 @@ static void conn_timer(void *arg)
 	if (c->closing)
 		return;
 	if (c->phase != CONN_OPEN) {
-		conn_close(c, FAULT_HANDSHAKE, "no %s within %u ms",
+		rpc_conn_close(c, FAULT_HANDSHAKE, "no %s within %u ms",
 			c->phase == CONN_CONNECTING ? "TCP connection" : "TLS and HTTP/2 handshake",
 			c->limits->handshake_timeout_ms);
 		return;
@@ -326,7 +327,7 @@ static void conn_timer(void *arg)
 			return;
 		silent_ms = loop_now_ms() - c->last_rx_ms;
 		if (silent_ms >= c->limits->keepalive_timeout_ms) {
-			conn_close(c, FAULT_DEAD, "the peer was silent for %u ms",
+			rpc_conn_close(c, FAULT_DEAD, "the peer was silent for %u ms",
 				(unsigned int)silent_ms);
 			return;
 		}
@@ -334,12 +335,12 @@ static void conn_timer(void *arg)
 	if (silent_ms >= c->limits->keepalive_ms && !c->pinged) {
 		nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
 		c->pinged = true;
-		conn_schedule(c);
+		rpc_conn_schedule(c);
 	}
 	keepalive_arm(c);
 }
 
-void conn_settings_received(struct rpc_conn *c)
+void rpc_conn_settings_received(struct rpc_conn *c)
 {
 	if (c->phase != CONN_SETTINGS)
 		return;
@@ -349,7 +350,7 @@ void conn_settings_received(struct rpc_conn *c)
 		c->ops->ready(c);
 }
 
-bool conn_flood_check(struct rpc_conn *c)
+bool rpc_conn_flood_check(struct rpc_conn *c)
 {
 	const uint64_t now = loop_now_ms();
 	const uint64_t rate = c->limits->floods_per_s;
@@ -362,24 +363,24 @@ bool conn_flood_check(struct rpc_conn *c)
 	}
 	if (++c->flood_level <= 5 * rate)
 		return true;
-	conn_close(c, FAULT_FLOOD, "flood of HTTP/2 control frames");
+	rpc_conn_close(c, FAULT_FLOOD, "flood of HTTP/2 control frames");
 	return false;
 }
 
-void conn_drain(struct rpc_conn *c)
+void rpc_conn_drain(struct rpc_conn *c)
 {
 	if (c->draining || c->closing)
 		return;
 	c->draining = true;
 	if (c->phase != CONN_OPEN) {
-		conn_close(c, FAULT_NONE, "shutting down");
+		rpc_conn_close(c, FAULT_NONE, "shutting down");
 		return;
 	}
 	/* The answer to the PING says that calls the peer started before it saw the notice are
 	 * here. */
 	nghttp2_submit_shutdown_notice(c->session);
 	nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, (const uint8_t *)"drain...");
-	conn_schedule(c);
+	rpc_conn_schedule(c);
 }
 
 /* ---- the task and the end ---- */
@@ -391,16 +392,16 @@ static void conn_task(void *arg)
 	if (!c->closing && (c->phase == CONN_OPEN || c->phase == CONN_SETTINGS) &&
 		SSL_pending(c->ssl) > 0)
 		conn_read(c);
-	calls_work(c);
+	rpc_calls_work(c);
 	if (!c->closing)
 		pump(c);
 	if (c->closing)
-		conn_teardown(c);
+		rpc_conn_teardown(c);
 	else if (!TAILQ_EMPTY(&c->work))
-		conn_schedule(c);
+		rpc_conn_schedule(c);
 }
 
-void conn_teardown(struct rpc_conn *c)
+void rpc_conn_teardown(struct rpc_conn *c)
 {
 	struct rpc_call *call;
 
@@ -425,16 +426,16 @@ void conn_teardown(struct rpc_conn *c)
 		if (call->over)
 			continue;
 		if (c->quiet)
-			call_set_status(call, RPC_CANCELLED, "the connection was closed");
+			rpc_call_set_status(call, RPC_CANCELLED, "the connection was closed");
 		else
-			call_set_status(call, RPC_UNAVAILABLE, c->reason);
-		call_end(call, -1);
+			rpc_call_set_status(call, RPC_UNAVAILABLE, c->reason);
+		rpc_call_end(call, -1);
 	}
-	calls_work(c);
+	rpc_calls_work(c);
 	c->ops->closed(c);
 }
 
-void limits_fill(struct rpc_limits *out, const struct rpc_limits *in, bool server)
+void rpc_limits_fill(struct rpc_limits *out, const struct rpc_limits *in, bool server)
 {
 	const struct rpc_limits none = {0};
 	const struct rpc_limits *l = in ? in : &none;

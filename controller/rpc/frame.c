@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-enum frame_result frame_read(struct frame_reader *r, const uint8_t **p, size_t *n, size_t max,
+enum frame_result rpc_frame_read(struct frame_reader *r, const uint8_t **p, size_t *n, size_t max,
 	const uint8_t **message, size_t *len)
 {
 	size_t need;
 	size_t take;
 
 	if (r->head_len == 0)
-		buf_consume(&r->body, r->body.len); /* the message given out last */
+		rpc_buf_consume(&r->body, r->body.len); /* the message given out last */
 	while (r->head_len < FRAME_HEAD_BYTES) {
 		if (*n == 0)
 			return FRAME_MORE;
@@ -35,25 +35,25 @@ enum frame_result frame_read(struct frame_reader *r, const uint8_t **p, size_t *
 	take = need - r->body.len;
 	if (take > *n)
 		take = *n;
-	if (buf_append(&r->body, *p, take) < 0)
+	if (rpc_buf_append(&r->body, *p, take) < 0)
 		return FRAME_NO_MEMORY;
 	*p += take;
 	*n -= take;
 	if (r->body.len < need)
 		return FRAME_MORE;
-	*message = buf_head(&r->body);
+	*message = rpc_buf_head(&r->body);
 	*len = need;
 	r->head_len = 0;
 	return FRAME_MESSAGE;
 }
 
-void frame_reader_clear(struct frame_reader *r)
+void rpc_frame_reader_clear(struct frame_reader *r)
 {
-	buf_free(&r->body);
+	rpc_buf_free(&r->body);
 	r->head_len = 0;
 }
 
-void frame_head(uint8_t head[FRAME_HEAD_BYTES], uint32_t len)
+void rpc_frame_head(uint8_t head[FRAME_HEAD_BYTES], uint32_t len)
 {
 	head[0] = 0;
 	head[1] = (uint8_t)(len >> 24);

@@ -29,25 +29,25 @@ enum frame_result {
 /*
  * Take octets from *p (*n of them; both are advanced) up to the end of one message. On
  * FRAME_MESSAGE *message and *len say where it is: in the input or in the reader, valid until the
- * next call on the reader. After any error the reader is only good for frame_reader_clear().
+ * next call on the reader. After any error the reader is only good for rpc_frame_reader_clear().
  * Memory held never exceeds twice what has been received of the message.
  */
-enum frame_result frame_read(struct frame_reader *r, const uint8_t **p, size_t *n, size_t max,
+enum frame_result rpc_frame_read(struct frame_reader *r, const uint8_t **p, size_t *n, size_t max,
 	const uint8_t **message, size_t *len);
 
 /* Whether it stands between two messages. */
-static inline int frame_reader_idle(const struct frame_reader *r)
+static inline int rpc_frame_reader_idle(const struct frame_reader *r)
 {
 	return r->head_len == 0;
 }
 
 /* Forget the message that was given out last; gives large memory back. */
-static inline void frame_reader_release(struct frame_reader *r)
+static inline void rpc_frame_reader_release(struct frame_reader *r)
 {
-	buf_consume(&r->body, r->body.len);
+	rpc_buf_consume(&r->body, r->body.len);
 }
 
-void frame_reader_clear(struct frame_reader *r);
+void rpc_frame_reader_clear(struct frame_reader *r);
 
 /* Write the head of an uncompressed message of `len` octets. */
-void frame_head(uint8_t head[FRAME_HEAD_BYTES], uint32_t len);
+void rpc_frame_head(uint8_t head[FRAME_HEAD_BYTES], uint32_t len);

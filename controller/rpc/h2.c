@@ -23,7 +23,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
 	c->block_octets = 0;
 	if (!c->server || f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	call = call_new(c, &server_call_ops, f->hd.stream_id);
+	call = rpc_call_new(c, &rpc_server_call_ops, f->hd.stream_id);
 	if (!call)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	nghttp2_session_set_stream_user_data(session, f->hd.stream_id, call);
@@ -40,7 +40,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
 	 * to a multiple is an attack (a few octets can stand for a whole table entry). */
 	c->block_octets += name_len + len + 32;
 	if (c->block_octets > 4 * c->limits->header_bytes) {
-		conn_close(c, FAULT_FLOOD, "header list too long");
+		rpc_conn_close(c, FAULT_FLOOD, "header list too long");
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	}
 	if (!call)
@@ -69,7 +69,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 	default:
 		return 0;
 	}
-	return conn_flood_check(c) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+	return rpc_conn_flood_check(c) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *f, void *arg)
@@ -81,7 +81,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *f, void 
 	switch (f->hd.type) {
 	case NGHTTP2_SETTINGS:
 		if (!(f->hd.flags & NGHTTP2_FLAG_ACK))
-			conn_settings_received(c);
+			rpc_conn_settings_received(c);
 		return 0;
 	case NGHTTP2_PING:
 		if ((f->hd.flags & NGHTTP2_FLAG_ACK) && c->draining && !c->drain_final &&
@@ -111,7 +111,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *f, void 
 	if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 		call = call_of(c, f->hd.stream_id);
 		if (call)
-			call_remote_end(call);
+			rpc_call_remote_end(call);
 	}
 	return 0;
 }
@@ -124,7 +124,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
 
 	nghttp2_session_consume_connection(session, n);
 	if (call)
-		call_receive(call, p, n);
+		rpc_call_receive(call, p, n);
 	return c->closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -158,15 +158,15 @@ static ssize_t read_data(nghttp2_session *session, int32_t stream, uint8_t *p, s
 {
 	struct rpc_call *call = call_of(arg, stream);
 
-	return call ? call_read(call, p, len, flags) : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	return call ? rpc_call_read(call, p, len, flags) : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-nghttp2_data_provider h2_data_provider(void)
+nghttp2_data_provider rpc_h2_data_provider(void)
 {
 	return (nghttp2_data_provider){.read_callback = read_data};
 }
 
-int h2_session_new(struct rpc_conn *c)
+int rpc_h2_session_new(struct rpc_conn *c)
 {
 	const nghttp2_settings_entry settings[] = {
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->server ? c->limits->streams : 0},

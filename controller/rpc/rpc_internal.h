@@ -42,7 +42,8 @@ struct conn_ops {
 	bool (*verified)(struct rpc_conn *c);
 	void (*ready)(struct rpc_conn *c);  /* the peer's SETTINGS have come */
 	void (*goaway)(struct rpc_conn *c); /* the peer wants to end it */
-	/* All calls have ended and the descriptor is closed; free it with conn_free() in here. */
+	/* All calls have ended and the descriptor is closed; free it with rpc_conn_free() in here.
+	 */
 	void (*closed)(struct rpc_conn *c);
 };
 
@@ -197,87 +198,87 @@ struct rpc_call {
 /* ---- conn.c ---- */
 
 /* A connection without descriptor. Returns NULL when out of memory. */
-struct rpc_conn *conn_new(struct loop *loop, struct rpc_tls *tls, const struct rpc_limits *limits,
-	bool server, const struct conn_ops *ops, void *owner);
+struct rpc_conn *rpc_conn_new(struct loop *loop, struct rpc_tls *tls,
+	const struct rpc_limits *limits, bool server, const struct conn_ops *ops, void *owner);
 
 /* Give it a descriptor, which it owns from now on also on failure: connected (server), or one that
  * connect(2) was called for; replaces an earlier one. Returns 0 or a negative errno. */
-int conn_attach(struct rpc_conn *c, int fd);
+int rpc_conn_attach(struct rpc_conn *c, int fd);
 
 /* End it at the end of this turn. Only the first call counts. */
-void conn_close(struct rpc_conn *c, enum conn_fault fault, const char *fmt, ...)
+void rpc_conn_close(struct rpc_conn *c, enum conn_fault fault, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* End it now; calls what has to be called back, `closed` at last. */
-void conn_teardown(struct rpc_conn *c);
+void rpc_conn_teardown(struct rpc_conn *c);
 
-/* Free what conn_teardown() has ended, or what never had a descriptor. */
-void conn_free(struct rpc_conn *c);
+/* Free what rpc_conn_teardown() has ended, or what never had a descriptor. */
+void rpc_conn_free(struct rpc_conn *c);
 
 /* Have the task run: there is something to write or to call back. */
-void conn_schedule(struct rpc_conn *c);
+void rpc_conn_schedule(struct rpc_conn *c);
 
 /* Server: tell the peer to go, in two steps (RFC 9113, 6.8). */
-void conn_drain(struct rpc_conn *c);
+void rpc_conn_drain(struct rpc_conn *c);
 
 /* Count one frame that a flood could be made of; false: too many, the connection is closing. */
-bool conn_flood_check(struct rpc_conn *c);
+bool rpc_conn_flood_check(struct rpc_conn *c);
 
 /* The peer has sent its SETTINGS. */
-void conn_settings_received(struct rpc_conn *c);
+void rpc_conn_settings_received(struct rpc_conn *c);
 
 /* ---- h2.c ---- */
 
 /* Make c->session and queue our SETTINGS. Returns 0 or -ENOMEM. */
-int h2_session_new(struct rpc_conn *c);
+int rpc_h2_session_new(struct rpc_conn *c);
 
 /* The data source of a call's messages. */
-nghttp2_data_provider h2_data_provider(void);
+nghttp2_data_provider rpc_h2_data_provider(void);
 
 /* ---- call.c ---- */
 
-struct rpc_call *call_new(struct rpc_conn *c, const struct call_ops *ops, int32_t stream);
-void call_free(struct rpc_call *call);
+struct rpc_call *rpc_call_new(struct rpc_conn *c, const struct call_ops *ops, int32_t stream);
+void rpc_call_free(struct rpc_call *call);
 
 /* DATA was received. */
-void call_receive(struct rpc_call *call, const uint8_t *p, size_t n);
+void rpc_call_receive(struct rpc_call *call, const uint8_t *p, size_t n);
 /* END_STREAM was received. */
-void call_remote_end(struct rpc_call *call);
+void rpc_call_remote_end(struct rpc_call *call);
 /* HTTP/2 wants up to `len` octets of data; as nghttp2_data_source_read_callback. */
-ssize_t call_read(struct rpc_call *call, uint8_t *p, size_t len, uint32_t *flags);
+ssize_t rpc_call_read(struct rpc_call *call, uint8_t *p, size_t len, uint32_t *flags);
 
 /* Set the final status; texts are copied. */
-void call_set_status(struct rpc_call *call, enum rpc_code code, const char *text);
+void rpc_call_set_status(struct rpc_call *call, enum rpc_code code, const char *text);
 
 /* End with the status that is set: detach from HTTP/2, reset the stream with `error_code` unless it
  * is negative, have `done` called by the task. Does nothing when over. */
-void call_end(struct rpc_call *call, int error_code);
+void rpc_call_end(struct rpc_call *call, int error_code);
 
 /* Have the task look at the call. */
-void call_add_work(struct rpc_call *call, unsigned int bits);
+void rpc_call_add_work(struct rpc_call *call, unsigned int bits);
 
 /* Let HTTP/2 ask for data again. */
-void call_wake(struct rpc_call *call);
+void rpc_call_wake(struct rpc_call *call);
 
 /* Queue a message whatever the queue's bound. */
-int call_queue(struct rpc_call *call, const ProtobufCMessage *message);
+int rpc_call_queue(struct rpc_call *call, const ProtobufCMessage *message);
 
 /* Arm the deadline; `cb` gets the call. Returns 0 or -ENOMEM. */
-int call_set_deadline(struct rpc_call *call, uint64_t ms, void (*cb)(void *arg));
+int rpc_call_set_deadline(struct rpc_call *call, uint64_t ms, void (*cb)(void *arg));
 
 /* Do what calls have scheduled; called by the task. */
-void calls_work(struct rpc_conn *c);
+void rpc_calls_work(struct rpc_conn *c);
 
 /* ---- server_call.c, client_call.c ---- */
 
-extern const struct call_ops server_call_ops;
+extern const struct call_ops rpc_server_call_ops;
 
 /* ---- server.c ---- */
 
 /* Look a path up: sets call->method and call->service. Returns false when it is unknown. */
-bool server_find_method(struct rpc_conn *c, struct rpc_call *call);
+bool rpc_server_find_method(struct rpc_conn *c, struct rpc_call *call);
 
 /* ---- limits ---- */
 
 /* Put the defaults where `in` (may be NULL) has zeros. */
-void limits_fill(struct rpc_limits *out, const struct rpc_limits *in, bool server);
+void rpc_limits_fill(struct rpc_limits *out, const struct rpc_limits *in, bool server);

@@ -108,7 +108,7 @@ static void server_closed(struct rpc_conn *c)
 			reason);
 	TAILQ_REMOVE(&s->conns, c, all);
 	s->stats.connections--;
-	conn_free(c);
+	rpc_conn_free(c);
 	if (s->draining && TAILQ_EMPTY(&s->conns))
 		loop_task_schedule(s->drained_task);
 }
@@ -152,7 +152,7 @@ static void take_connection(struct rpc_server *s, int fd, const struct sockaddr_
 	}
 	if (from->ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	c = conn_new(s->loop, s->tls, &s->limits, true, &server_conn_ops, s);
+	c = rpc_conn_new(s->loop, s->tls, &s->limits, true, &server_conn_ops, s);
 	if (!c) {
 		s->stats.refused_connections++;
 		close(fd);
@@ -163,8 +163,8 @@ static void take_connection(struct rpc_server *s, int fd, const struct sockaddr_
 	s->stats.connections++;
 	s->stats.handshakes++;
 	TAILQ_INSERT_TAIL(&s->conns, c, all);
-	if (conn_attach(c, fd) < 0)
-		conn_close(c, FAULT_NONE, "out of memory");
+	if (rpc_conn_attach(c, fd) < 0)
+		rpc_conn_close(c, FAULT_NONE, "out of memory");
 }
 
 static void listeners_set(struct rpc_server *s, unsigned int interest)
@@ -368,7 +368,7 @@ static void on_grace_over(void *arg)
 	struct rpc_conn *c;
 
 	TAILQ_FOREACH (c, &s->conns, all)
-		conn_close(c, FAULT_NONE, "shutting down");
+		rpc_conn_close(c, FAULT_NONE, "shutting down");
 }
 
 struct rpc_server *rpc_server_new(
@@ -379,8 +379,8 @@ struct rpc_server *rpc_server_new(
 	if (!s)
 		return NULL;
 	s->loop = loop;
-	s->tls = tls_ref(tls);
-	limits_fill(&s->limits, limits, true);
+	s->tls = rpc_tls_ref(tls);
+	rpc_limits_fill(&s->limits, limits, true);
 	TAILQ_INIT(&s->conns);
 	s->rest = loop_timer_new(loop, on_rested, s);
 	s->grace = loop_timer_new(loop, on_grace_over, s);
@@ -433,7 +433,7 @@ int rpc_server_add(
 	return 0;
 }
 
-bool server_find_method(struct rpc_conn *c, struct rpc_call *call)
+bool rpc_server_find_method(struct rpc_conn *c, struct rpc_call *call)
 {
 	call->method = find(c->owner, call->path, &call->service);
 	if (!call->method)
@@ -454,7 +454,7 @@ void rpc_server_drain(
 	loop_timer_disarm(s->rest);
 	listeners_close(s);
 	TAILQ_FOREACH (c, &s->conns, all)
-		conn_drain(c);
+		rpc_conn_drain(c);
 	if (TAILQ_EMPTY(&s->conns))
 		loop_task_schedule(s->drained_task);
 	else
@@ -476,8 +476,8 @@ void rpc_server_free(struct rpc_server *s)
 	s->draining = false;
 	listeners_close(s);
 	while ((c = TAILQ_FIRST(&s->conns))) {
-		conn_close(c, FAULT_NONE, "the server has ended");
-		conn_teardown(c);
+		rpc_conn_close(c, FAULT_NONE, "the server has ended");
+		rpc_conn_teardown(c);
 	}
 	while ((t = LIST_FIRST(&s->tables))) {
 		LIST_REMOVE(t, entry);

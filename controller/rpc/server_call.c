@@ -48,7 +48,7 @@ static size_t trailers_make(
 
 		if (max < used + 48 + room)
 			room = max > used + 48 + 128 ? max - used - 48 : 128;
-		percent_encode(t->text, room, call->text);
+		rpc_percent_encode(t->text, room, call->text);
 		list[n++] = nv("grpc-message", t->text);
 		used += 48 + strlen(t->text);
 	}
@@ -64,7 +64,7 @@ static size_t trailers_make(
 
 static void server_wake(struct rpc_call *call)
 {
-	const nghttp2_data_provider source = h2_data_provider();
+	const nghttp2_data_provider source = rpc_h2_data_provider();
 	nghttp2_session *session = call->conn->session;
 	struct trailers t = {.details = NULL};
 	nghttp2_nv list[6];
@@ -74,7 +74,7 @@ static void server_wake(struct rpc_call *call)
 	if (call->over)
 		return;
 	if (call->headers_sent) {
-		call_wake(call);
+		rpc_call_wake(call);
 		return;
 	}
 	call->headers_sent = true;
@@ -98,8 +98,8 @@ static void server_wake(struct rpc_call *call)
 	}
 	free(t.details);
 	if (ret != 0)
-		call_end(call, NGHTTP2_INTERNAL_ERROR);
-	conn_schedule(call->conn);
+		rpc_call_end(call, NGHTTP2_INTERNAL_ERROR);
+	rpc_conn_schedule(call->conn);
 }
 
 static int server_last_data(struct rpc_call *call, uint32_t *flags)
@@ -119,7 +119,7 @@ static int finish(struct rpc_call *call, enum rpc_code code, const char *text)
 {
 	if (call->over || call->finishing)
 		return -EPIPE;
-	call_set_status(call, code, text);
+	rpc_call_set_status(call, code, text);
 	call->finishing = true;
 	call->deaf = true;
 	server_wake(call);
@@ -153,7 +153,7 @@ int rpc_finish(struct rpc_call *call, enum rpc_code code, const char *fmt, ...)
 
 int rpc_reply(struct rpc_call *call, const ProtobufCMessage *response)
 {
-	const int ret = call_queue(call, response);
+	const int ret = rpc_call_queue(call, response);
 
 	if (ret == 0)
 		return finish(call, RPC_OK, "");
@@ -176,7 +176,7 @@ int rpc_finish_detail(struct rpc_call *call, enum rpc_code code, const char *mes
 
 		if (snprintf(text, sizeof(text), "%s", message) >= (int)sizeof(text))
 			trim_utf8(text, sizeof(text) - 1);
-		call->details = details_pack(code, text, detail, &call->details_len);
+		call->details = rpc_details_pack(code, text, detail, &call->details_len);
 		if (!call->details)
 			ret = -ENOMEM;
 	}
@@ -221,7 +221,7 @@ static void server_header(
 		call->is_grpc = content_is_grpc(v, len);
 	} else if (is(name, name_len, "grpc-timeout")) {
 		call->has_timeout = true;
-		call->timeout_ms = timeout_parse(v, len);
+		call->timeout_ms = rpc_timeout_parse(v, len);
 	} else if (is(name, name_len, "grpc-encoding")) {
 		call->encoded = !is(v, len, "identity");
 	}
@@ -238,13 +238,13 @@ static void on_deadline(void *arg)
 
 	/* What is queued is of no use any more. Trailers stand behind it in flow control; when they
 	 * can't go at once the stream is reset. */
-	buf_free(&call->out);
+	rpc_buf_free(&call->out);
 	if (!call->finishing && waiting) {
 		finish(call, RPC_DEADLINE_EXCEEDED, "deadline exceeded");
 		return;
 	}
-	call_set_status(call, RPC_DEADLINE_EXCEEDED, "deadline exceeded");
-	call_end(call, NGHTTP2_CANCEL);
+	rpc_call_set_status(call, RPC_DEADLINE_EXCEEDED, "deadline exceeded");
+	rpc_call_end(call, NGHTTP2_CANCEL);
 }
 
 static void server_headers(struct rpc_call *call, bool end_stream)
@@ -266,11 +266,11 @@ static void server_headers(struct rpc_call *call, bool end_stream)
 		finish(call, RPC_INVALID_ARGUMENT, "");
 	} else if (call->has_timeout && call->timeout_ms < 0) {
 		finish(call, RPC_INTERNAL, "malformed grpc-timeout");
-	} else if (!server_find_method(c, call)) {
+	} else if (!rpc_server_find_method(c, call)) {
 		snprintf(text, sizeof(text), "unknown method %s", call->path);
 		finish(call, RPC_UNIMPLEMENTED, text);
 	} else if (call->has_timeout &&
-		   call_set_deadline(call, (uint64_t)call->timeout_ms, on_deadline) < 0) {
+		   rpc_call_set_deadline(call, (uint64_t)call->timeout_ms, on_deadline) < 0) {
 		finish(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
 	} else if (call->method->message) {
 		call->told = true;
@@ -315,8 +315,8 @@ static void server_reject(struct rpc_call *call, enum rpc_code code, const char 
 static void server_closed(struct rpc_call *call, uint32_t error_code)
 {
 	if (!call->finishing || error_code != NGHTTP2_NO_ERROR)
-		call_set_status(call, RPC_CANCELLED, "cancelled by the client");
-	call_end(call, -1);
+		rpc_call_set_status(call, RPC_CANCELLED, "cancelled by the client");
+	rpc_call_end(call, -1);
 }
 
 static void server_writable(struct rpc_call *call)
@@ -331,7 +331,7 @@ static void server_done(struct rpc_call *call, const struct rpc_status *status)
 		call->method->done(call, status);
 }
 
-const struct call_ops server_call_ops = {
+const struct call_ops rpc_server_call_ops = {
 	.header = server_header,
 	.headers = server_headers,
 	.message = server_message,

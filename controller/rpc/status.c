@@ -38,7 +38,7 @@ const char *rpc_code_name(enum rpc_code code)
 
 /* ---- percent-encoding ---- */
 
-size_t percent_encode(char *out, size_t size, const char *s)
+size_t rpc_percent_encode(char *out, size_t size, const char *s)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t whole = 0; /* output up to the last whole character */
@@ -79,7 +79,7 @@ static int unhex(uint8_t c)
 	return -1;
 }
 
-void percent_decode(char *out, size_t size, const uint8_t *v, size_t len)
+void rpc_percent_decode(char *out, size_t size, const uint8_t *v, size_t len)
 {
 	size_t at = 0;
 
@@ -158,7 +158,7 @@ ssize_t rpc_base64_decode(uint8_t *out, const uint8_t *v, size_t len)
 
 /* ---- timeouts ---- */
 
-int64_t timeout_parse(const uint8_t *v, size_t len)
+int64_t rpc_timeout_parse(const uint8_t *v, size_t len)
 {
 	int64_t n = 0;
 
@@ -188,7 +188,7 @@ int64_t timeout_parse(const uint8_t *v, size_t len)
 	}
 }
 
-void timeout_format(char out[16], uint64_t ms)
+void rpc_timeout_format(char out[16], uint64_t ms)
 {
 	static const struct {
 		uint64_t ms;
@@ -208,7 +208,7 @@ void timeout_format(char out[16], uint64_t ms)
 
 /* ---- codes ---- */
 
-enum rpc_code code_parse(const uint8_t *v, size_t len)
+enum rpc_code rpc_code_parse(const uint8_t *v, size_t len)
 {
 	unsigned int n = 0;
 
@@ -222,7 +222,7 @@ enum rpc_code code_parse(const uint8_t *v, size_t len)
 	return n < RPC_CODES ? (enum rpc_code)n : RPC_UNKNOWN;
 }
 
-enum rpc_code code_from_http(int http_status)
+enum rpc_code rpc_code_from_http(int http_status)
 {
 	switch (http_status) {
 	case 400:
@@ -243,7 +243,7 @@ enum rpc_code code_from_http(int http_status)
 	}
 }
 
-enum rpc_code code_from_h2(uint32_t error_code)
+enum rpc_code rpc_code_from_h2(uint32_t error_code)
 {
 	switch (error_code) {
 	case NGHTTP2_REFUSED_STREAM:
@@ -261,7 +261,7 @@ enum rpc_code code_from_h2(uint32_t error_code)
 
 /* ---- details ---- */
 
-uint8_t *details_pack(
+uint8_t *rpc_details_pack(
 	enum rpc_code code, const char *message, const ProtobufCMessage *detail, size_t *len)
 {
 	Audums__V1__StatusDetails all = AUDUMS__V1__STATUS_DETAILS__INIT;

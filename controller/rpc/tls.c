@@ -243,7 +243,7 @@ const char *rpc_tls_identity(const struct rpc_tls *tls)
 	return tls->identity;
 }
 
-struct rpc_tls *tls_ref(struct rpc_tls *tls)
+struct rpc_tls *rpc_tls_ref(struct rpc_tls *tls)
 {
 	tls->refs++;
 	return tls;
@@ -274,7 +274,7 @@ static bool set_server_name(SSL *ssl, const char *name)
 	return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-SSL *tls_connection(struct rpc_tls *tls, int fd, bool server, const char *server_name)
+SSL *rpc_tls_connection(struct rpc_tls *tls, int fd, bool server, const char *server_name)
 {
 	SSL *ssl = SSL_new(tls->ctx);
 	BIO *bio = BIO_new(tls->bio);
@@ -298,7 +298,7 @@ fail:
 	return NULL;
 }
 
-bool tls_peer_identity(const SSL *ssl, char out[IDENTITY_SIZE])
+bool rpc_tls_peer_identity(const SSL *ssl, char out[IDENTITY_SIZE])
 {
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 
@@ -306,7 +306,7 @@ bool tls_peer_identity(const SSL *ssl, char out[IDENTITY_SIZE])
 	return cert && cert_identity(cert, out);
 }
 
-bool tls_is_h2(const SSL *ssl)
+bool rpc_tls_is_h2(const SSL *ssl)
 {
 	const unsigned char *name;
 	unsigned int len;
@@ -315,7 +315,7 @@ bool tls_is_h2(const SSL *ssl)
 	return len == 2 && memcmp(name, "h2", 2) == 0;
 }
 
-void tls_failure(const SSL *ssl, int ret, int err, char *out, size_t size)
+void rpc_tls_failure(const SSL *ssl, int ret, int err, char *out, size_t size)
 {
 	const int kind = SSL_get_error(ssl, ret);
 	const unsigned long e = ERR_peek_error();

@@ -30,20 +30,20 @@ static void buf_keeps_order(void **state)
 		if (rand_r(&seed) % 2) {
 			for (size_t k = 0; k < n; k++)
 				chunk[k] = next_in++;
-			assert_int_equal(buf_append(&b, chunk, n), 0);
+			assert_int_equal(rpc_buf_append(&b, chunk, n), 0);
 		} else {
 			const size_t take = n < b.len ? n : b.len;
 
 			for (size_t k = 0; k < take; k++)
-				assert_int_equal(buf_head(&b)[k], next_out++);
-			buf_consume(&b, take);
+				assert_int_equal(rpc_buf_head(&b)[k], next_out++);
+			rpc_buf_consume(&b, take);
 		}
 	}
 	/* what is drained gives its memory back */
-	assert_int_equal(buf_append(&b, buf_reserve(&b, 100000), 100000), 0);
-	buf_consume(&b, b.len);
+	assert_int_equal(rpc_buf_append(&b, rpc_buf_reserve(&b, 100000), 100000), 0);
+	rpc_buf_consume(&b, b.len);
 	assert_int_equal(b.size, 0);
-	buf_free(&b);
+	rpc_buf_free(&b);
 }
 
 /* ---- framing ---- */
@@ -67,13 +67,13 @@ static enum frame_result feed(const uint8_t *wire, size_t len, size_t step, size
 			const uint8_t *m;
 			size_t m_len;
 
-			result = frame_read(&r, &p, &n, max, &m, &m_len);
+			result = rpc_frame_read(&r, &p, &n, max, &m, &m_len);
 			if (result == FRAME_MESSAGE) {
 				for (size_t i = 0; i < m_len; i++)
 					assert_int_equal(m[i], (uint8_t)(*messages + i));
 				(*messages)++;
 				*octets += m_len;
-				frame_reader_release(&r);
+				rpc_frame_reader_release(&r);
 			} else if (result != FRAME_MORE) {
 				break;
 			}
@@ -82,7 +82,7 @@ static enum frame_result feed(const uint8_t *wire, size_t len, size_t step, size
 		if (result != FRAME_MORE && result != FRAME_MESSAGE)
 			break;
 	}
-	frame_reader_clear(&r);
+	rpc_frame_reader_clear(&r);
 	return result;
 }
 
@@ -93,7 +93,7 @@ static void frame_cut_anywhere(void **state)
 	size_t len = 0, total = 0;
 
 	for (size_t i = 0; i < 7; i++) {
-		frame_head(wire + len, (uint32_t)sizes[i]);
+		rpc_frame_head(wire + len, (uint32_t)sizes[i]);
 		len += FRAME_HEAD_BYTES;
 		for (size_t k = 0; k < sizes[i]; k++)
 			wire[len++] = (uint8_t)(i + k);
@@ -133,12 +133,12 @@ static void frame_memory_follows_what_came(void **state)
 	const uint8_t *p = wire, *m;
 	size_t n = sizeof(wire), len;
 
-	frame_head(wire, 4u << 20);
-	assert_int_equal(frame_read(&r, &p, &n, 4u << 20, &m, &len), FRAME_MORE);
+	rpc_frame_head(wire, 4u << 20);
+	assert_int_equal(rpc_frame_read(&r, &p, &n, 4u << 20, &m, &len), FRAME_MORE);
 	assert_int_equal(n, 0);
 	assert_true(r.body.size <= 2048);
-	assert_false(frame_reader_idle(&r));
-	frame_reader_clear(&r);
+	assert_false(rpc_frame_reader_idle(&r));
+	rpc_frame_reader_clear(&r);
 }
 
 /* ---- texts ---- */
@@ -147,20 +147,20 @@ static void percent_encoding(void **state)
 {
 	char out[64];
 
-	assert_int_equal(percent_encode(out, sizeof(out), "plain ~text"), 11);
+	assert_int_equal(rpc_percent_encode(out, sizeof(out), "plain ~text"), 11);
 	assert_string_equal(out, "plain ~text");
-	percent_encode(out, sizeof(out), "100%\n");
+	rpc_percent_encode(out, sizeof(out), "100%\n");
 	assert_string_equal(out, "100%25%0A");
-	percent_encode(out, sizeof(out), "R\xc4\xabga");
+	rpc_percent_encode(out, sizeof(out), "R\xc4\xabga");
 	assert_string_equal(out, "R%C4%ABga");
 	/* cut at a whole character: not within the escape, nor between the two of one letter */
-	percent_encode(out, 7, "R\xc4\xabga");
+	rpc_percent_encode(out, 7, "R\xc4\xabga");
 	assert_string_equal(out, "R");
-	percent_encode(out, 8, "R\xc4\xabga");
+	rpc_percent_encode(out, 8, "R\xc4\xabga");
 	assert_string_equal(out, "R%C4%AB");
-	percent_encode(out, 9, "R\xc4\xabga");
+	rpc_percent_encode(out, 9, "R\xc4\xabga");
 	assert_string_equal(out, "R%C4%ABg");
-	percent_encode(out, 1, "x");
+	rpc_percent_encode(out, 1, "x");
 	assert_string_equal(out, "");
 }
 
@@ -179,10 +179,11 @@ static void percent_decoding(void **state)
 	char out[8];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		percent_decode(out, sizeof(out), (const uint8_t *)cases[i].in, strlen(cases[i].in));
+		rpc_percent_decode(
+			out, sizeof(out), (const uint8_t *)cases[i].in, strlen(cases[i].in));
 		assert_string_equal(out, cases[i].out);
 	}
-	percent_decode(out, sizeof(out), (const uint8_t *)"0123456789", 10);
+	rpc_percent_decode(out, sizeof(out), (const uint8_t *)"0123456789", 10);
 	assert_string_equal(out, "0123456");
 }
 
@@ -231,29 +232,29 @@ static void timeouts(void **state)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(
-			timeout_parse((const uint8_t *)cases[i].text, strlen(cases[i].text)),
+			rpc_timeout_parse((const uint8_t *)cases[i].text, strlen(cases[i].text)),
 			cases[i].ms);
-	timeout_format(out, 0);
+	rpc_timeout_format(out, 0);
 	assert_string_equal(out, "1m");
-	timeout_format(out, 99999999);
+	rpc_timeout_format(out, 99999999);
 	assert_string_equal(out, "99999999m");
-	timeout_format(out, 100000000);
+	rpc_timeout_format(out, 100000000);
 	assert_string_equal(out, "100000S");
-	timeout_format(out, UINT64_MAX);
+	rpc_timeout_format(out, UINT64_MAX);
 	assert_string_equal(out, "99999999H");
 }
 
 static void codes(void **state)
 {
-	assert_int_equal(code_parse((const uint8_t *)"5", 1), RPC_NOT_FOUND);
-	assert_int_equal(code_parse((const uint8_t *)"16", 2), RPC_UNAUTHENTICATED);
-	assert_int_equal(code_parse((const uint8_t *)"17", 2), RPC_UNKNOWN);
-	assert_int_equal(code_parse((const uint8_t *)"x", 1), RPC_UNKNOWN);
-	assert_int_equal(code_parse((const uint8_t *)"", 0), RPC_UNKNOWN);
+	assert_int_equal(rpc_code_parse((const uint8_t *)"5", 1), RPC_NOT_FOUND);
+	assert_int_equal(rpc_code_parse((const uint8_t *)"16", 2), RPC_UNAUTHENTICATED);
+	assert_int_equal(rpc_code_parse((const uint8_t *)"17", 2), RPC_UNKNOWN);
+	assert_int_equal(rpc_code_parse((const uint8_t *)"x", 1), RPC_UNKNOWN);
+	assert_int_equal(rpc_code_parse((const uint8_t *)"", 0), RPC_UNKNOWN);
 	assert_string_equal(rpc_code_name(RPC_NOT_FOUND), "NOT_FOUND");
 	assert_string_equal(rpc_code_name((enum rpc_code)99), "UNKNOWN");
-	assert_int_equal(code_from_http(404), RPC_UNIMPLEMENTED);
-	assert_int_equal(code_from_http(503), RPC_UNAVAILABLE);
+	assert_int_equal(rpc_code_from_http(404), RPC_UNIMPLEMENTED);
+	assert_int_equal(rpc_code_from_http(503), RPC_UNAVAILABLE);
 }
 
 static void details(void **state)
@@ -264,7 +265,8 @@ static void details(void **state)
 	ProtobufCMessage *m;
 	uint8_t *packed;
 
-	packed = details_pack(RPC_INVALID_ARGUMENT, "wrong", &problems.base, &status.details_len);
+	packed = rpc_details_pack(
+		RPC_INVALID_ARGUMENT, "wrong", &problems.base, &status.details_len);
 	assert_non_null(packed);
 	status.details = packed;
 	all = audums__v1__status_details__unpack(NULL, status.details_len, packed);
