@@ -1,0 +1,428 @@
+/*
+ * MAC learning, the main thread's side.
+ *
+ * Two rings: writes for the kernel, in order; and the audit, the keys of MACs whose last write is
+ * not confirmed, in the order of their next look (one a second; written again at the 1st, 2nd, 4th,
+ * 8th ... look, so a kernel that refuses is not hammered). Invariant: a mac with `lport` set, or
+ * MAC_EXPIRING, is in the audit exactly once (MAC_AUDIT). Called by the main thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dataplane/mirror/state.h"
+#include "proto/lib/log.h"
+
+#define AUDIT_MS       1000
+#define AGE_TURN_MS    1000
+#define AGE_TURNS      10 /* turns that a walk over all entries takes */
+#define BATCH          64
+#define MAX_WRITES     65536
+#define BATCHES_A_TURN 16
+#define AUDITS_A_TURN  4096
+
+struct audit {
+	uint64_t key;
+	uint64_t due_ms;
+};
+
+struct ring {
+	char *items;
+	size_t item_size;
+	uint32_t size, head, n, max;
+};
+
+struct learn {
+	struct mirror *m;
+	struct learn_options options;
+	struct learn_stats stats;
+	struct ring writes; /* struct learn_write */
+	struct ring audit;  /* struct audit */
+	uint64_t now_ms;
+	uint64_t age_at;
+	uint32_t age_cursor;
+	uint64_t budget_at; /* ms of the last refill */
+	uint32_t budget;    /* writes that may be handed out now */
+};
+
+static void *ring_at(const struct ring *r, uint32_t i)
+{
+	return r->items + (size_t)((r->head + i) % r->size) * r->item_size;
+}
+
+static void *ring_push(struct ring *r)
+{
+	if (r->n == r->max)
+		return NULL;
+	if (r->n == r->size) {
+		uint32_t size = r->size ? r->size * 2 : 64;
+		char *items = malloc((size_t)size * r->item_size);
+
+		if (!items)
+			return NULL;
+		for (uint32_t i = 0; i < r->n; i++)
+			memcpy(items + i * r->item_size, ring_at(r, i), r->item_size);
+		free(r->items);
+		r->items = items;
+		r->size = size;
+		r->head = 0;
+	}
+	r->n++;
+	return ring_at(r, r->n - 1);
+}
+
+static void ring_drop(struct ring *r, uint32_t n)
+{
+	r->n -= n;
+	r->head = r->n ? (r->head + n) % r->size : 0;
+}
+
+struct learn *learn_create(struct mirror *m, const struct learn_options *options)
+{
+	struct learn *l;
+	struct learn_options *o;
+
+	if (m->learn || !options->write) {
+		errno = EINVAL;
+		return NULL;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->m = m;
+	l->options = *options;
+	o = &l->options;
+	o->age_s = o->age_s ? o->age_s : 300;
+	o->max_macs = o->max_macs ? o->max_macs : m->t->options.max_macs;
+	o->max_macs_port = o->max_macs_port ? o->max_macs_port : o->max_macs;
+	o->writes_per_second = o->writes_per_second ? o->writes_per_second : 20000;
+	l->writes = (struct ring){.item_size = sizeof(struct learn_write), .max = MAX_WRITES};
+	l->audit = (struct ring){.item_size = sizeof(struct audit), .max = UINT32_MAX / 2};
+	l->age_cursor = 1;
+	m->learn = l;
+	return l;
+}
+
+void learn_destroy(struct learn *l)
+{
+	if (!l)
+		return;
+	l->m->learn = NULL;
+	free(l->writes.items);
+	free(l->audit.items);
+	free(l);
+}
+
+/* Queue a write. A full queue is no loss: the audit comes back to it. */
+static void write_queue(struct learn *l, enum learn_op op, uint16_t port, const struct mac *e)
+{
+	uint32_t ifindex = port_get(&l->m->t->ports, port)->tap_ifindex;
+	struct learn_write *w;
+
+	if (ifindex == 0)
+		return;
+	w = ring_push(&l->writes);
+	if (!w)
+		return;
+	w->op = op;
+	w->ifindex = ifindex;
+	fdb_key_mac(e->key, &w->mac);
+}
+
+static void audit_queue(struct learn *l, struct mac *e)
+{
+	struct audit *a;
+
+	if (e->flags & MAC_AUDIT)
+		return;
+	a = ring_push(&l->audit);
+	if (!a)
+		return;
+	a->key = e->key;
+	a->due_ms = l->now_ms + AUDIT_MS;
+	e->flags |= MAC_AUDIT;
+	e->tries = 0;
+}
+
+void learn_confirmed(struct learn *l, struct mac *e)
+{
+	(void)l;
+	e->tries = 0;
+}
+
+/* The port the kernel's entry is at, if it is ours and may be withdrawn by us; else PORT_NONE. */
+static uint16_t kernel_port(const struct learn *l, const struct mac *e)
+{
+	const struct link *k;
+
+	if (e->kport == 0 || !(e->flags & MAC_K_EXT))
+		return PORT_NONE;
+	k = LINK(l->m, e->kport);
+	if (!k->known || k->port == PORT_NONE ||
+		port_get(&l->m->t->ports, k->port)->kind != PORT_KIND_ACCESS)
+		return PORT_NONE;
+	return k->port;
+}
+
+/* Forget a local MAC, here and (if it has it) in the kernel. */
+static void mac_withdraw(struct learn *l, uint32_t index, bool kernel_too)
+{
+	struct mac *e = MAC(l->m, index);
+	uint16_t port = kernel_port(l, e), learnt = e->lport;
+
+	e->lport = PORT_NONE;
+	if (kernel_too && port != PORT_NONE) {
+		e->flags |= MAC_EXPIRING;
+		write_queue(l, LEARN_DELETE, port, e);
+		audit_queue(l, e);
+	} else if (kernel_too && learnt != PORT_NONE) {
+		write_queue(l, LEARN_DELETE, learnt, e); /* it may be on its way */
+	}
+	(void)mac_derive(l->m, index);
+	mac_release(l->m, index);
+}
+
+void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t port, bool kernel_too)
+{
+	uint32_t next;
+
+	if (!l)
+		return;
+	for (uint32_t i = LINK(l->m, bridge)->macs; i; i = next) {
+		const struct mac *e = MAC(l->m, i);
+
+		next = e->next;
+		if (e->lport != port &&
+			!(e->lport == PORT_NONE && e->dest == fdb_dest(FDB_KIND_PORT, port) &&
+				kernel_port(l, e) == port))
+			continue;
+		l->stats.withdrawn++;
+		mac_withdraw(l, i, kernel_too);
+	}
+}
+
+void learn_port_down(struct learn *l, uint16_t port)
+{
+	uint16_t bd;
+
+	if (!l)
+		return;
+	bd = port_bd(&l->m->t->ports, port);
+	if (bd != BD_NONE && l->m->bd_link[bd])
+		learn_withdraw(l, l->m->bd_link[bd], port, true);
+}
+
+static bool limit_reached(const struct learn *l, uint16_t port)
+{
+	uint64_t all = 0;
+
+	if (l->m->port_macs[port] >= l->options.max_macs_port)
+		return true;
+	for (uint16_t i = 0; i < l->m->t->ports.n; i++)
+		all += l->m->port_macs[i];
+	return all >= l->options.max_macs;
+}
+
+static void event_take(struct learn *l, const struct learn_event *ev)
+{
+	struct mirror *m = l->m;
+	uint16_t bd = fdb_key_bd(ev->key);
+	uint32_t bridge, index, was, want;
+	struct rte_ether_addr mac;
+	struct mac *e;
+
+	l->stats.events++;
+	fdb_key_mac(ev->key, &mac);
+	if (ev->port >= PORT_TBL_MAX || bd == BD_NONE || bd > m->t->options.max_bds ||
+		!rte_is_valid_assigned_ether_addr(&mac)) {
+		l->stats.refused++;
+		return;
+	}
+	bridge = m->bd_link[bd];
+	if (bridge == 0 || port_bd(&m->t->ports, ev->port) != bd ||
+		!port_up(&m->t->ports, ev->port)) {
+		l->stats.stale++;
+		return;
+	}
+	index = mac_find(m, bridge, ev->key & ((UINT64_C(1) << 48) - 1));
+	was = index ? MAC(m, index)->dest : FDB_MISS;
+	want = fdb_dest(FDB_KIND_PORT, ev->port);
+	if (was == want)
+		return; /* several frames before the first event was taken */
+	if (was != ev->saw) {
+		l->stats.stale++;
+		return;
+	}
+	if (limit_reached(l, ev->port) ||
+		(index && MAC(m, index)->kport && MAC(m, index)->flags & MAC_K_OWN)) {
+		l->stats.refused++;
+		return;
+	}
+	if (index == 0)
+		index = mac_make(m, bridge, ev->key & ((UINT64_C(1) << 48) - 1));
+	if (index == 0) {
+		l->stats.refused++;
+		return;
+	}
+	e = MAC(m, index);
+	e->lport = ev->port;
+	e->flags &= (uint8_t)~MAC_EXPIRING;
+	if (mac_derive(m, index) < 0) {
+		e->lport = PORT_NONE;
+		mac_release(m, index);
+		l->stats.refused++;
+		return;
+	}
+	if (was == FDB_MISS)
+		l->stats.learnt++;
+	else if (fdb_dest_kind(was) == FDB_KIND_PORT)
+		l->stats.moved++;
+	else
+		l->stats.reclaimed++;
+	write_queue(l, LEARN_REPLACE, ev->port, e);
+	audit_queue(l, e);
+}
+
+void learn_events(
+	struct learn *l, const struct learn_event events[], unsigned int n, uint64_t now_ms)
+{
+	l->now_ms = now_ms;
+	for (unsigned int i = 0; i < n; i++)
+		event_take(l, &events[i]);
+}
+
+/* Look again at what should have been confirmed by now. */
+static void audit_run(struct learn *l)
+{
+	for (unsigned int i = 0; i < AUDITS_A_TURN && l->audit.n > 0; i++) {
+		struct audit a = *(struct audit *)ring_at(&l->audit, 0);
+		uint32_t index;
+		uint16_t port;
+		struct mac *e;
+
+		if (a.due_ms > l->now_ms)
+			return;
+		ring_drop(&l->audit, 1);
+		index = map64_get(&l->m->mac_by_key, a.key);
+		if (index == 0)
+			continue;
+		e = MAC(l->m, index);
+		e->flags &= (uint8_t)~MAC_AUDIT;
+		port = e->lport != PORT_NONE     ? e->lport
+		       : e->flags & MAC_EXPIRING ? kernel_port(l, e)
+						 : PORT_NONE;
+		if (port == PORT_NONE) {
+			mac_release(l->m, index);
+			continue;
+		}
+		if (e->tries < UINT8_MAX)
+			e->tries++;
+		if ((e->tries & (e->tries - 1)) == 0) {
+			write_queue(
+				l, e->lport != PORT_NONE ? LEARN_REPLACE : LEARN_DELETE, port, e);
+			l->stats.rewrites++;
+		}
+		if (ring_push(&l->audit)) {
+			*(struct audit *)ring_at(&l->audit, l->audit.n - 1) =
+				(struct audit){a.key, l->now_ms + AUDIT_MS};
+			e->flags |= MAC_AUDIT;
+		}
+	}
+}
+
+static void age_one(struct learn *l, uint32_t index, uint32_t now)
+{
+	const struct mac *e = MAC(l->m, index);
+	struct fdb_entry entry;
+
+	if (e->key == 0 || fdb_dest_kind(e->dest) != FDB_KIND_PORT ||
+		(e->lport == PORT_NONE && kernel_port(l, e) == PORT_NONE))
+		return;
+	if (!fdb_find(l->m->t->fdb, mac_fdb_key(l->m, e), &entry))
+		return;
+	if ((int32_t)(now - entry.seen) < (int32_t)l->options.age_s)
+		return;
+	l->stats.aged++;
+	mac_withdraw(l, index, true);
+}
+
+static void age_run(struct learn *l)
+{
+	uint32_t end = l->m->macs.end, slice = end / AGE_TURNS + 64;
+	uint32_t now = tables_now();
+
+	if (l->now_ms < l->age_at)
+		return;
+	l->age_at = l->now_ms + AGE_TURN_MS;
+	for (; slice > 0 && l->age_cursor < end; slice--)
+		age_one(l, l->age_cursor++, now);
+	if (l->age_cursor >= end)
+		l->age_cursor = 1;
+}
+
+/* Hand out what the budget allows: a tenth of a second's worth may come at once. */
+static void writes_run(struct learn *l)
+{
+	uint32_t most = l->options.writes_per_second / 10 + 1;
+	uint64_t passed = l->now_ms - l->budget_at;
+	uint64_t gain = passed > 1000 ? most : passed * l->options.writes_per_second / 1000;
+
+	if (gain > 0) {
+		l->budget = gain + l->budget > most ? most : (uint32_t)(l->budget + gain);
+		l->budget_at = l->now_ms;
+	}
+	for (int turn = 0; turn < BATCHES_A_TURN && l->writes.n > 0 && l->budget > 0; turn++) {
+		struct learn_write batch[BATCH];
+		unsigned int n = 0;
+		int rc;
+
+		while (n < BATCH && n < l->writes.n && n < l->budget) {
+			batch[n] = *(struct learn_write *)ring_at(&l->writes, n);
+			n++;
+		}
+		rc = l->options.write(l->options.ctx, batch, n);
+		if (rc <= 0)
+			return;
+		ring_drop(&l->writes, (uint32_t)rc);
+		l->budget -= (uint32_t)rc;
+		l->stats.writes += (uint64_t)rc;
+		if ((unsigned int)rc < n)
+			return;
+	}
+}
+
+int learn_poll(struct learn *l, uint64_t now_ms)
+{
+	uint64_t due;
+
+	l->now_ms = now_ms;
+	audit_run(l);
+	age_run(l);
+	writes_run(l);
+	if (l->writes.n > 0)
+		return 10;
+	due = l->audit.n > 0 ? ((struct audit *)ring_at(&l->audit, 0))->due_ms : UINT64_MAX;
+	if (l->m->macs.n > 0 && l->age_at < due)
+		due = l->age_at;
+	if (due == UINT64_MAX)
+		return -1;
+	return due > now_ms ? (int)(due - now_ms) : 0;
+}
+
+void learn_write_failed(struct learn *l, const struct learn_write *write, int error)
+{
+	const uint8_t *b = write->mac.addr_bytes;
+
+	log_warn("fdb_write_failed", "op=%s ifindex=%u mac=%02x:%02x:%02x:%02x:%02x:%02x error=%d",
+		write->op == LEARN_REPLACE ? "replace" : "delete", write->ifindex, b[0], b[1], b[2],
+		b[3], b[4], b[5], error);
+	(void)l;
+}
+
+void learn_stats_get(const struct learn *l, struct learn_stats *stats)
+{
+	*stats = l->stats;
+	for (uint16_t i = 0; i < l->m->t->ports.n; i++)
+		stats->macs += l->m->port_macs[i];
+	stats->unconfirmed = l->audit.n;
+	stats->queued = l->writes.n;
+}
