@@ -25,6 +25,7 @@
 #define HANDOVER_FD      3
 #define READY_MS         15000 /* EAL, tables and the kernel's dump at the latest by then */
 #define TERM_MS          3000
+#define EXIT_MS          500  /* from a closed socket to the end of the process */
 #define FAST_DEATH_MS    5000 /* who dies younger than this makes the next wait */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS   1000
@@ -272,7 +273,15 @@ void child_event(struct holder *h, uint32_t events)
 		return;
 	if (rc != -EPIPE && rc != -ECONNRESET)
 		log_error("forwarding_protocol", "error=\"%s\" events=%u", strerror(-rc), events);
-	child_kill(h, rc == -EPIPE || rc == -ECONNRESET ? "socket_closed" : "protocol");
+	if (rc != -EPIPE && rc != -ECONNRESET) {
+		child_kill(h, "protocol");
+		return;
+	}
+	/* it is ending, and has let go of its descriptors: take over before it is reaped */
+	child_socket_close(child);
+	child->state = CHILD_DYING;
+	child->deadline = holder_now() + EXIT_MS;
+	pump_start(h);
 }
 
 void child_reaped(struct holder *h, int status)

@@ -132,6 +132,12 @@ int kernel_open(struct holder *h);
 int kernel_link_set(struct holder *h, uint32_t ifindex, const uint8_t *mac, uint32_t mtu,
 	uint32_t txqlen, bool up);
 int kernel_addrgen_none(struct holder *h, uint32_t ifindex);
+/*
+ * Make a changed carrier known at once. The kernel by itself says it (RTM_NEWLINK, routes
+ * "linkdown") at most once a second for all devices together; a change of the operational state,
+ * up to dormant and back, is said immediately. The kernel sets the state right when its turn comes.
+ */
+int kernel_link_announce(struct holder *h, uint32_t ifindex, bool up);
 /* Carry out a batch; result->error[] per entry. */
 void kernel_fdb_write(struct holder *h, const struct handover_fdb_write *write,
 	struct handover_fdb_result *result);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -157,6 +158,17 @@ int kernel_link_set(struct holder *h, uint32_t ifindex, const uint8_t *mac, uint
 		attr_put(nlh, IFLA_MTU, &mtu, sizeof(mtu));
 	if (txqlen != 0)
 		attr_put(nlh, IFLA_TXQLEN, &txqlen, sizeof(txqlen));
+	return request_do(h, &r);
+}
+
+int kernel_link_announce(struct holder *h, uint32_t ifindex, bool up)
+{
+	const struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex};
+	const uint8_t state = up ? IF_OPER_UP : IF_OPER_DORMANT;
+	struct request r;
+	struct nlmsghdr *nlh = request_begin(&r, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+
+	attr_put(nlh, IFLA_OPERSTATE, &state, sizeof(state));
 	return request_do(h, &r);
 }
 

@@ -98,10 +98,24 @@ out:
 	return rc;
 }
 
+/* RUN, and in it a place where the forwarding process may write (EAL's runtime directory). */
 static int run_directory(const struct holder *h)
 {
 	if (mkdir(h->options.run, 0755) < 0 && errno != EEXIST) {
 		log_error("run_directory", "path=%s error=\"%s\"", h->options.run, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int run_directory_forwarding(const struct holder *h)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof(path), "%s/dpdk", h->run_path);
+	if ((mkdir(path, 0700) < 0 && errno != EEXIST) ||
+		lchown(path, h->child.uid, h->child.gid) < 0) {
+		log_error("run_directory", "path=%s error=\"%s\"", path, strerror(errno));
 		return -errno;
 	}
 	return 0;
@@ -172,6 +186,8 @@ static int holder_open(struct holder *h)
 		rc = run_directory(h);
 	if (rc == 0)
 		rc = child_prepare(h);
+	if (rc == 0)
+		rc = run_directory_forwarding(h);
 	if (rc == 0)
 		rc = wires_open(h);
 	if (rc == 0)

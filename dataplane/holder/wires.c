@@ -264,6 +264,8 @@ static void port_link_take(
 		const int rc = tap_carrier_set(spec->tap_fd, state->up);
 
 		port->wire_up = state->up;
+		if (rc == 0)
+			(void)kernel_link_announce(h, spec->tap_ifindex, state->up);
 		if (rc < 0)
 			log_error("tap_carrier", "tap=%s error=\"%s\"", spec->tap, strerror(-rc));
 		log_info("wire_link", "port=%s up=%d", spec->name, state->up);

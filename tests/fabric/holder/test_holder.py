@@ -67,7 +67,9 @@ def carrier_changes(lab, ns, device):
 def test(lab):
     site, wire, peer = lab.ns("s"), lab.ns("w"), lab.ns("p")
     for port in ("up0", "p1"):
-        lab.ip(wire, "link", "add", port, "type", "veth", "peer", "name", port, "netns", peer)
+        # with two ends of one index the kernel takes its time to say that the peer went down
+        lab.ip(wire, "link", "add", port, "index", "1%d" % (port == "p1"), "type", "veth", "peer",
+               "name", port, "netns", peer)
         lab.ip(peer, "link", "set", port, "up")
     lab.ip(peer, "addr", "add", "10.9.0.2/24", "dev", "up0")
     lab.ip(wire, "link", "set", "up0", "mtu", "1600")

@@ -179,16 +179,16 @@ def workloads(lab, sites):
         lab.ip(ns, "addr", "add", "10.100.0.%d/24" % site.me, "dev", "e0")
         lab.ip(ns, "addr", "add", "fd64::%d/64" % site.me, "dev", "e0", "nodad")
         lab.ip(ns, "link", "set", "e0", "address", "02:00:00:00:01:0%d" % site.me, "up")
-        lab.ip(mover, "link", "set", "m" + site.name, "address", MOVER_MAC, "addrgenmode", "none")
+        lab.ip(mover, "link", "set", "dev", "m" + site.name, "address", MOVER_MAC, "addrgenmode", "none")
     return names[0], names[1], mover
 
 
 def mover_place(lab, mover, old, new):
     if old is not None:
-        lab.ip(mover, "link", "set", "m" + old, "down")
+        lab.ip(mover, "link", "set", "dev", "m" + old, "down")
         lab.ip(mover, "addr", "flush", "dev", "m" + old)
     lab.ip(mover, "addr", "add", "10.100.0.9/24", "dev", "m" + new)
-    lab.ip(mover, "link", "set", "m" + new, "up")
+    lab.ip(mover, "link", "set", "dev", "m" + new, "up")
     lab.run(sys.executable, TRAFFIC, "garp", "m" + new, "10.100.0.9", ns=mover)
 
 
