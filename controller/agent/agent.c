@@ -15,7 +15,6 @@
 #include <time.h>
 
 #define COALESCE_MS 5
-#define BACKOFF_MS  500
 #define PERSIST_MS  20
 #define GATE_MS     50
 #define PROBE_MS    1000
@@ -124,7 +123,7 @@ static void reconcile(void *arg)
 		loop_task_schedule(a->task);
 		break;
 	case KERNEL_BACKOFF:
-		loop_timer_arm(a->retry, BACKOFF_MS, 0);
+		loop_timer_arm(a->retry, kernel_backoff_ms(&a->kernel), 0);
 		break;
 	}
 	if (a->leaving_count)

@@ -347,6 +347,7 @@ static void sync_now(void *arg)
 	if (sends) {
 		dm->epoch++;
 		save(dm);
+		log_info("frr_written", "daemon=%s items=%u", dm->name, dm->in_flight);
 	}
 	if (postponed)
 		loop_timer_arm(dm->retry, POSTPONE_MS, 0);

@@ -18,6 +18,8 @@
 #define GATE_MS       2000
 #define TRIES         3 /* read-backs that may differ before the segment is called failed */
 #define TRIES_PAUSE   10
+#define BFD_WRONG     2  /* polls in a row with wrong times that call for repair */
+#define BFD_AGAIN     12 /* and after so many more again */
 
 static void ask(struct frr *f);
 
@@ -184,6 +186,28 @@ static void judge_bgp(struct frr *f)
 	judge_segments(f);
 }
 
+/* Have bgpd tell bfdd of its sessions again; BGP itself does not notice. */
+static void reattach_bfd(struct frr *f)
+{
+	const Audums__V1__NodeBase *b = f->desired->base;
+	char line[128];
+
+	if (!f->bgpd.up || f->bgpd.in_flight)
+		return;
+	snprintf(line, sizeof(line), "router bgp %u", b->asn);
+	vty_send(f->bgpd.vty, "configure terminal", NULL, NULL);
+	vty_send(f->bgpd.vty, line, NULL, NULL);
+	for (size_t i = 0; i < b->n_uplinks; i++) {
+		const char *p = b->uplinks[i]->peer_address;
+
+		snprintf(line, sizeof(line), "no neighbor %s bfd", p);
+		vty_send(f->bgpd.vty, line, NULL, NULL);
+		snprintf(line, sizeof(line), "neighbor %s bfd profile " RENDER_PROFILE, p);
+		vty_send(f->bgpd.vty, line, NULL, NULL);
+	}
+	vty_send(f->bgpd.vty, "end", NULL, NULL);
+}
+
 static void judge_bfd(struct frr *f)
 {
 	const Audums__V1__NodeBase *b = f->desired->base;
@@ -203,11 +227,13 @@ static void judge_bfd(struct frr *f)
 	}
 	f->bfd_wrong = wrong ? f->bfd_wrong + 1 : 0;
 	/* one poll may fall between a session's birth and its profile */
-	if (f->bfd_wrong < 2)
-		return;
-	f->bfd_wrong = 0;
-	tell_drift(f, "node", b->node, "bfdd has lost the times of its profile");
-	daemon_redo(&f->bfdd, CONF_POLICY, RENDER_KEY_PROFILE, NULL);
+	if (f->bfd_wrong == BFD_WRONG)
+		tell_drift(f, "node", b->node, "bfdd has lost the times of its profile");
+	if (f->bfd_wrong % BFD_AGAIN == BFD_WRONG)
+		daemon_redo(&f->bfdd, CONF_POLICY, RENDER_KEY_PROFILE, NULL);
+	/* Sessions do not find a profile that was deleted and made again by themselves. */
+	if (f->bfd_wrong % BFD_AGAIN == BFD_WRONG + 1)
+		reattach_bfd(f);
 }
 
 /* ---- asking ---- */

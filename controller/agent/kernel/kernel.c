@@ -15,6 +15,10 @@
 #define AUDIT_MS     30000
 #define SLICE_OPS    512
 #define ROUNDS       8
+#define ROUNDS_QUIET 4 /* more rounds than any change needs: events are missing */
+#define TOLERATED    2 /* failed slices in a row that are nobody's concern */
+#define BACKOFF_MIN  5
+#define BACKOFF_MAX  500
 #define REPAIRS_RATE 200 /* a second; beyond it somebody fights with us and we slow down */
 
 static void model_changed(void *arg, const struct klink *l, bool gone)
@@ -148,7 +152,8 @@ static int journal_ahead(struct kernel *k, size_t count)
 	return err ? err : journal_save(&k->journal);
 }
 
-/* Forget what carries its mark by now, and what is gone. */
+/* Forget what is neither there nor wanted. Links stay noted while they are: an alias that somebody
+ * takes off does not make them a stranger's. */
 static void journal_tidy(struct kernel *k, const struct desired *d, const struct inventory *inv)
 {
 	struct journal *j = &k->journal;
@@ -161,8 +166,7 @@ static void journal_tidy(struct kernel *k, const struct desired *d, const struct
 		if (e.is_addr && !kplan_addr_wanted(d, inv, e.device, e.ip, e.plen) &&
 			(!l || !klink_has_addr(l, e.ip, e.plen)))
 			journal_remove_addr(j, e.device, e.ip, e.plen);
-		else if (!e.is_addr && (!l || strncmp(l->alias, KPLAN_ALIAS_PREFIX,
-						      strlen(KPLAN_ALIAS_PREFIX)) == 0))
+		else if (!e.is_addr && !l && !kplan_link_wanted(d, e.device))
 			journal_remove_link(j, e.device);
 		else
 			i++;
@@ -210,6 +214,11 @@ static bool collect_errors(struct kernel *k, struct desired *d, size_t count)
 			(op->err == -EEXIST && op->type == KOP_ADDR_ADD))
 			continue;
 		failed = true;
+		if (k->failures < TOLERATED) {
+			log_debug("kernel_change_failed", "change=\"%s\" error=\"%s\"",
+				kop_name(op->type), op->error);
+			continue;
+		}
 		log_warn("kernel_change_failed", "change=\"%s\" error=\"%s\"", kop_name(op->type),
 			op->error);
 		if (!s)
@@ -223,11 +232,17 @@ static bool collect_errors(struct kernel *k, struct desired *d, size_t count)
 	return failed;
 }
 
+/* All is as it should be: remember what was there, and note what bears our alias, so that it stays
+ * ours if somebody takes the alias off. */
 static void all_known(struct kernel *k)
 {
-	for (size_t b = 0; b < k->model.buckets; b++)
-		for (struct klink *l = k->model.by_index[b]; l; l = l->next_index)
+	for (size_t b = 0; b < k->model.buckets; b++) {
+		for (struct klink *l = k->model.by_index[b]; l; l = l->next_index) {
 			l->known = true;
+			if (!l->noted && kplan_ours(l, &k->journal))
+				l->noted = journal_add_link(&k->journal, l->name) == 0;
+		}
+	}
 }
 
 static void apply_sysctls(struct kernel *k, const struct desired *d, const struct inventory *inv)
@@ -258,6 +273,14 @@ static bool repairs_too_many(struct kernel *k, size_t count)
 	return false;
 }
 
+unsigned int kernel_backoff_ms(const struct kernel *k)
+{
+	const unsigned int shift = k->failures < 8 ? k->failures : 8;
+	const unsigned int ms = BACKOFF_MIN << shift;
+
+	return ms < BACKOFF_MAX ? ms : BACKOFF_MAX;
+}
+
 enum kernel_result kernel_reconcile(
 	struct kernel *k, struct desired *d, const struct inventory *inv, bool settled)
 {
@@ -283,8 +306,9 @@ enum kernel_result kernel_reconcile(
 			return KERNEL_BACKOFF;
 		}
 		if (count == 0) {
-			journal_tidy(k, d, inv);
 			all_known(k);
+			journal_tidy(k, d, inv);
+			k->failures = 0;
 			return KERNEL_DONE;
 		}
 		if (settled && repairs_too_many(k, count))
@@ -304,16 +328,28 @@ enum kernel_result kernel_reconcile(
 		}
 		err = kwrite_run(&k->write, k->plan.ops, count);
 		k->writes += count;
+		log_info("kernel_written", "changes=%zu first=\"%s: %s\"", count,
+			k->plan.ops[0].name, kop_name(k->plan.ops[0].type));
+		for (size_t i = 0; i < count; i++)
+			log_debug("kernel_op", "device=%s ifindex=%d change=\"%s\" err=%d",
+				k->plan.ops[i].name, k->plan.ops[i].ifindex,
+				kop_name(k->plan.ops[i].type), k->plan.ops[i].err);
 		failed = collect_errors(k, d, count);
 		if (err)
 			log_error("netlink_write_failed", "error=%s", strerror(-err));
 		err = kwatch_read(&k->watch);
+		/* The kernel says nothing of some changes of a device that is down. */
+		if (!err && !failed && round + 1 >= ROUNDS_QUIET)
+			err = kwatch_dump(&k->watch);
 		if (err < 0) {
 			watch_lost(k, err);
 			return KERNEL_BACKOFF;
 		}
-		if (failed)
+		if (failed) {
+			k->failures++;
 			return KERNEL_BACKOFF;
+		}
+		k->failures = 0;
 		if (count >= SLICE_OPS)
 			return KERNEL_AGAIN;
 	}

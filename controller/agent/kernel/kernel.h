@@ -36,6 +36,7 @@ struct kernel {
 	uint64_t repairs_at_ms; /* start of the current second of repairs */
 	unsigned int repairs;
 	bool sysctls_due;
+	unsigned int failures; /* slices in a row in which something failed */
 	/* Called from the loop when something in the kernel changed that may matter. */
 	void (*changed)(void *arg);
 	/* A difference that nobody had asked for was found. */
@@ -53,6 +54,10 @@ enum kernel_result {
 	KERNEL_AGAIN,   /* a slice is done, call again from the next turn */
 	KERNEL_BACKOFF, /* something failed: call again after a while */
 };
+
+/* After KERNEL_BACKOFF: how long to wait before the next attempt. A device that is just being
+ * deleted fails once and is tried again at once; what fails again and again is given time. */
+unsigned int kernel_backoff_ms(const struct kernel *k);
 
 /* One slice of making the kernel equal to `d`. `settled` says that `d` has not changed since the
  * last KERNEL_DONE, so that every difference is drift. */

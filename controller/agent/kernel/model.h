@@ -60,7 +60,9 @@ struct klink {
 	struct kflood *flood;
 	size_t flood_count;
 	uint32_t mark;
-	bool known; /* for the user: it was there when all was settled last */
+	/* For the user of the model. */
+	bool known; /* it was there when all was settled last */
+	bool noted; /* its name stands in the journal */
 };
 
 struct kmodel {

@@ -48,6 +48,24 @@ const char *kplan_tap(const struct inventory *inv, const char *port)
 	return p ? p->tap : port;
 }
 
+/* The VNI in a name of ours, or 0. */
+static uint32_t name_vni(const char *name, const char *prefix)
+{
+	const size_t n = strlen(prefix);
+	uint32_t vni;
+
+	return strncmp(name, prefix, n) == 0 && text_u32(name + n, 16777215, &vni) ? vni : 0;
+}
+
+bool kplan_link_wanted(const struct desired *d, const char *name)
+{
+	uint32_t vni = name_vni(name, "br");
+
+	if (!vni)
+		vni = name_vni(name, "vx");
+	return vni && desired_vni(d, vni);
+}
+
 bool kplan_ours(const struct klink *l, const struct journal *j)
 {
 	if (strcmp(l->kind, "bridge") != 0 && strcmp(l->kind, "vxlan") != 0)
@@ -348,7 +366,10 @@ static void plan_segment(struct ctx *c, size_t i)
 		return;
 	c->segment = i;
 	bridge = plan_bridge(c, s);
-	plan_vxlan(c, s, bridge);
+	kplan_bridge_name(name, s->cfg->vni);
+	/* over a stranger's bridge nothing is built */
+	if (bridge || !kmodel_name(c->m, name))
+		plan_vxlan(c, s, bridge);
 	kplan_vxlan_name(name, s->cfg->vni);
 	if (c->p->count == before && bridge && kmodel_name(c->m, name) &&
 		kplan_ours(kmodel_name(c->m, name), c->j)) {
@@ -361,15 +382,6 @@ static void plan_segment(struct ctx *c, size_t i)
 }
 
 /* ---- what is no longer wanted ---- */
-
-/* The VNI in a name of ours, or 0. */
-static uint32_t name_vni(const char *name, const char *prefix)
-{
-	const size_t n = strlen(prefix);
-	uint32_t vni;
-
-	return strncmp(name, prefix, n) == 0 && text_u32(name + n, 16777215, &vni) ? vni : 0;
-}
 
 static void sweep_link(void *arg, const struct klink *l)
 {

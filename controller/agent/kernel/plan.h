@@ -40,6 +40,9 @@ void kplan_clear(struct kplan *p);
 bool kplan_addr_wanted(const struct desired *d, const struct inventory *inv, const char *device,
 	uint32_t ip, uint8_t plen);
 
+/* Whether a device of this name belongs to a segment of the desired state. */
+bool kplan_link_wanted(const struct desired *d, const char *name);
+
 /* The TAP of a port: as the inventory says, or named like the port when there is no inventory. */
 const char *kplan_tap(const struct inventory *inv, const char *port);
 
