@@ -262,6 +262,7 @@ int agent_take(struct agent *a, Audums__V1__DesiredState *m, char *error, size_t
 		return err;
 	}
 	a->kernel_settled = false;
+	a->taken_at_ms = loop_now_ms();
 	err = frr_apply(&a->frr);
 	if (err)
 		log_error("render_failed", "error=%s", strerror(-err));

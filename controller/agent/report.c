@@ -4,6 +4,7 @@
 
 #include "controller/agent/frr/render.h"
 #include "controller/agent/text.h"
+#include "controller/rpc/loop.h"
 #include "proto/lib/log.h"
 
 #include <stdio.h>
@@ -377,6 +378,9 @@ void report_make(struct agent *a)
 	n_gone = take_gone(a, c->gone, c->gone_list, CHUNK_SEGMENTS);
 	if (all_applied(a))
 		a->applied_generation = a->desired.generation;
+	if (a->applied_generation != before)
+		log_info("applied", "generation=%lu ms=%lu", (unsigned long)a->applied_generation,
+			(unsigned long)(loop_now_ms() - a->taken_at_ms));
 	c->a = a;
 	c->full = a->report_all;
 	for (size_t i = 0; i < a->desired.count && a->report && !c->failed; i++) {

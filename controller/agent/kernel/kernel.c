@@ -14,6 +14,7 @@
 #define DUMP_MS      10000
 #define AUDIT_MS     30000
 #define SLICE_OPS    512
+#define SLICE_DELETE 128
 #define ROUNDS       8
 #define ROUNDS_QUIET 4 /* more rounds than any change needs: events are missing */
 #define TOLERATED    2 /* failed slices in a row that are nobody's concern */
@@ -209,7 +210,9 @@ static bool collect_errors(struct kernel *k, struct desired *d, size_t count)
 		struct segment *s = op->segment == KOP_NO_SEGMENT ? NULL : d->segments[op->segment];
 
 		/* Gone already, or there already: the events will say so. */
-		if (!op->err || (op->err == -ENODEV && op->type == KOP_LINK_DEL) ||
+		if (!op->err ||
+			(op->err == -ENODEV && (op->type == KOP_LINK_DEL || op->type == KOP_GROUP ||
+						       op->type == KOP_GROUP_DEL)) ||
 			(op->err == -EADDRNOTAVAIL && op->type == KOP_ADDR_DEL) ||
 			(op->err == -EEXIST && op->type == KOP_ADDR_ADD))
 			continue;
@@ -292,7 +295,7 @@ enum kernel_result kernel_reconcile(
 		apply_sysctls(k, d, inv);
 	for (unsigned int round = 0; round < ROUNDS; round++) {
 		size_t count;
-		bool failed;
+		bool failed, cut;
 		int err = kplan_make(&k->plan, d, inv, &k->model, &k->journal);
 
 		count = k->plan.count;
@@ -317,8 +320,10 @@ enum kernel_result kernel_reconcile(
 			tell_drift(k, d, count);
 			told = true;
 		}
-		if (count > SLICE_OPS)
-			count = SLICE_OPS;
+		if (kplan_slice(&k->plan, &k->model, SLICE_OPS, SLICE_DELETE) < 0)
+			return KERNEL_BACKOFF;
+		cut = k->plan.count < count;
+		count = k->plan.count;
 		err = journal_ahead(k, count);
 		if (err) {
 			snprintf(k->base_error, sizeof(k->base_error), "journal: %s",
@@ -350,7 +355,7 @@ enum kernel_result kernel_reconcile(
 			return KERNEL_BACKOFF;
 		}
 		k->failures = 0;
-		if (count >= SLICE_OPS)
+		if (cut)
 			return KERNEL_AGAIN;
 	}
 	return KERNEL_BACKOFF;

@@ -381,6 +381,9 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 		case IFLA_MASTER:
 			l->master = (int)attr_u32(a, 0);
 			break;
+		case IFLA_GROUP:
+			l->group = attr_u32(a, 0);
+			break;
 		case IFLA_IFALIAS:
 			attr_text(l->alias, sizeof(l->alias), a);
 			break;

@@ -43,6 +43,7 @@ struct klink {
 	unsigned int flags; /* IFF_* */
 	uint32_t mtu;
 	int master; /* ifindex, 0 = none */
+	uint32_t group;
 	bool oper_up;
 	uint8_t addrgenmode; /* IN6_ADDR_GEN_MODE_*, or KLINK_UNKNOWN */
 	/* kind "vxlan" */

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GROUP_FIRST 0x41554400u /* a number nobody else is likely to use */
+
 struct ctx {
 	struct kplan *p;
 	struct desired *d;
@@ -393,7 +395,7 @@ static void sweep_link(void *arg, const struct klink *l)
 	if (kplan_ours(l, c->j)) {
 		vni = name_vni(l->name, is_bridge ? "br" : "vx");
 		if (is_bridge == c->sweep_bridges && !(vni && desired_vni(c->d, vni)))
-			op_add(c, KOP_LINK_DEL, l);
+			op_add(c, KOP_LINK_DEL, l)->slow = is_bridge;
 		return;
 	}
 	if (c->sweep_bridges || !l->master)
@@ -445,5 +447,47 @@ int kplan_make(struct kplan *p, struct desired *d, const struct inventory *inv,
 	c.sweep_bridges = true;
 	kmodel_each(m, sweep_link, &c);
 	plan_old_addresses(&c);
+	return c.nomem ? -ENOMEM : 0;
+}
+
+struct group_search {
+	uint32_t group;
+	bool taken;
+};
+
+static void group_look(void *arg, const struct klink *l)
+{
+	struct group_search *g = arg;
+
+	g->taken = g->taken || l->group == g->group;
+}
+
+int kplan_slice(struct kplan *p, const struct kmodel *m, size_t max, size_t max_cost)
+{
+	struct group_search g = {.group = GROUP_FIRST};
+	struct ctx c = {.p = p, .segment = KOP_NO_SEGMENT, .attachment = KOP_NO_SEGMENT};
+	size_t deletions = 0, cost = 0, n = 0;
+
+	for (; n < p->count && n < max && cost < max_cost; n++) {
+		if (p->ops[n].type != KOP_LINK_DEL)
+			continue;
+		deletions++;
+		cost += p->ops[n].slow ? KPLAN_SLOW_COST : 1;
+	}
+	p->count = n;
+	if (deletions < 2)
+		return 0;
+	do {
+		g.group++;
+		g.taken = false;
+		kmodel_each(m, group_look, &g);
+	} while (g.taken);
+	for (size_t i = 0; i < n; i++) {
+		if (p->ops[i].type != KOP_LINK_DEL)
+			continue;
+		p->ops[i].type = KOP_GROUP;
+		p->ops[i].group = g.group;
+	}
+	op_add(&c, KOP_GROUP_DEL, NULL)->group = g.group;
 	return c.nomem ? -ENOMEM : 0;
 }

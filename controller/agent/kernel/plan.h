@@ -36,6 +36,16 @@ int kplan_make(struct kplan *p, struct desired *d, const struct inventory *inv,
 	const struct kmodel *m, const struct journal *j);
 void kplan_clear(struct kplan *p);
 
+/*
+ * Cut the plan to at most `max` changes and deletions of a cost of `max_cost` (a bridge counts
+ * KPLAN_SLOW_COST, another link 1), and make its deletions
+ * one: each link is put in a group that nothing else is in, and the group is deleted. The kernel
+ * waits for all processors once a deletion, some 20 ms, whatever the number of links. Returns 0 or
+ * -ENOMEM.
+ */
+int kplan_slice(struct kplan *p, const struct kmodel *m, size_t max, size_t max_cost);
+#define KPLAN_SLOW_COST 8
+
 /* Whether an address stands in the desired state. */
 bool kplan_addr_wanted(const struct desired *d, const struct inventory *inv, const char *device,
 	uint32_t ip, uint8_t plen);

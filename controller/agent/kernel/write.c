@@ -36,6 +36,8 @@ static const char *const names[KOP_TYPES] = {
 	[KOP_BRIDGE_ADD] = "bridge missing",
 	[KOP_VXLAN_ADD] = "vxlan device missing",
 	[KOP_LINK_DEL] = "device not wanted",
+	[KOP_GROUP] = "device not wanted",
+	[KOP_GROUP_DEL] = "devices not wanted",
 	[KOP_BRIDGE_SET] = "bridge options changed",
 	[KOP_ALIAS] = "alias changed",
 	[KOP_MTU] = "MTU changed",
@@ -174,7 +176,8 @@ static struct nl_msg *build_link(const struct kop *op, uint32_t seq)
 {
 	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = op->ifindex};
 	const bool add = op->type == KOP_BRIDGE_ADD || op->type == KOP_VXLAN_ADD;
-	const int type = op->type == KOP_LINK_DEL ? RTM_DELLINK : RTM_NEWLINK;
+	const bool del = op->type == KOP_LINK_DEL || op->type == KOP_GROUP_DEL;
+	const int type = del ? RTM_DELLINK : RTM_NEWLINK;
 	struct nl_msg *m = nlmsg_alloc();
 	int err = 0;
 
@@ -216,6 +219,10 @@ static struct nl_msg *build_link(const struct kop *op, uint32_t seq)
 		break;
 	case KOP_BRPORT:
 		err = put_brport(m);
+		break;
+	case KOP_GROUP:
+	case KOP_GROUP_DEL:
+		err = nla_put_u32(m, IFLA_GROUP, op->group);
 		break;
 	default:
 		break;

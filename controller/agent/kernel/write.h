@@ -16,6 +16,8 @@ enum kop_type {
 	KOP_BRIDGE_ADD, /* name, mtu */
 	KOP_VXLAN_ADD,  /* name, mtu, vni, ip = local VTEP, master (0 = none yet) */
 	KOP_LINK_DEL,   /* ifindex */
+	KOP_GROUP,      /* ifindex, group: for a deletion of many at once */
+	KOP_GROUP_DEL,  /* group: all links that are in it */
 	KOP_BRIDGE_SET, /* ifindex: snooping, STP, forward delay */
 	KOP_ALIAS,      /* ifindex, alias */
 	KOP_MTU,        /* ifindex, mtu */
@@ -41,6 +43,8 @@ struct kop {
 	uint32_t ip; /* host byte order */
 	uint8_t plen;
 	int master;
+	uint32_t group;
+	bool slow; /* deletion of a bridge: the kernel takes some 18 ms for each, in a group too */
 	/* For whom: set by the planner, untouched here. */
 	size_t segment;    /* index, or KOP_NO_SEGMENT */
 	size_t attachment; /* index within the segment, or KOP_NO_SEGMENT */
