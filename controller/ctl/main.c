@@ -9,9 +9,14 @@
 #include "controller/ctl/groups.h"
 
 const struct command *const command_groups[] = {
+	apply_commands,
+	get_commands,
+	wait_commands,
+	node_commands,
 	lab_commands,
 	lab_net_commands,
 	lab_measure_commands,
+	demo_commands,
 	misc_commands,
 	NULL,
 };
