@@ -209,7 +209,7 @@ static void main_wake(struct worker *w)
 		stat_add(&w->events_overflow, 1);
 }
 
-static void walk(struct worker *w)
+void worker_walk(struct worker *w)
 {
 	struct trace *trace;
 
@@ -290,7 +290,7 @@ uint32_t worker_round(struct worker *w)
 	static const struct timespec now = {0, 0};
 
 	fds_poll(w, &now);
-	walk(w);
+	worker_walk(w);
 	return w->work;
 }
 
@@ -327,7 +327,7 @@ static void worker_sleep(struct worker *w)
 
 	if (w->must_arm) {
 		quiet = ports_arm(w);
-		walk(w);
+		worker_walk(w);
 		quiet = quiet && w->work == 0;
 	}
 	if (quiet) {
@@ -348,7 +348,7 @@ static int worker_main(void *arg)
 
 	rcu_worker_online(&w->tables->rcu, w->id);
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-		walk(w);
+		worker_walk(w);
 		if (w->work == 0 && w->can_sleep) {
 			worker_sleep(w);
 		} else if (rte_rdtsc() >= w->poll_next) {

@@ -154,5 +154,8 @@ void worker_wake(struct worker *w);
  */
 uint32_t worker_round(struct worker *w);
 
+/* Of such a round the walk alone: ports and TAPs already known to be ready. */
+void worker_walk(struct worker *w);
+
 /* Main thread: take up to `n` events. Returns how many. */
 unsigned int worker_events_take(struct worker *w, struct worker_event *events, unsigned int n);
