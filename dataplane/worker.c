@@ -432,10 +432,10 @@ void node_tell_probe(struct worker *w, uint16_t adj)
 		.port = PORT_NONE,
 	};
 
-	/* 0 = never yet; a tick of 0 is taken as 1 */
+	/* 0 = never yet */
 	if (w->probed[adj] != 0 && w->tick - w->probed[adj] < w->tick_probe)
 		return;
-	w->probed[adj] = w->tick | 1;
+	w->probed[adj] = w->tick != 0 ? w->tick : UINT32_MAX;
 	event_put(w, &event);
 }
 
