@@ -71,7 +71,8 @@ static void demo_tenants(void **state)
 	/* alone, with references to what only the controller knows */
 	load_expect(files + 1, 1, 0, &t);
 	assert_int_equal(t.document->n_segments, 1);
-	assert_int_equal(t.document->n_attachments, 4);
+	assert_true(
+		t.document->n_attachments >= 4); /* one at each site, and where workloads move */
 	topology_free(&t);
 	load_expect(files + 2, 1, 0, &t);
 	topology_free(&t);
