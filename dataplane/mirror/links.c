@@ -47,7 +47,7 @@ static void link_put_away(struct mirror *m, uint32_t slot)
 {
 	struct link *l = LINK(m, slot);
 
-	if (l->refs != 0 || l->known || l->members || l->dirty || l->bd != BD_NONE || l->legs)
+	if (l->refs || l->known || l->members || l->dirty || l->bd != BD_NONE || l->n_vteps)
 		return;
 	map64_del(&m->link_by_ifindex, l->ifindex);
 	free(l->vteps);

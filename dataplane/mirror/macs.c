@@ -514,12 +514,14 @@ void macs_sweep(struct mirror *m)
 
 		if (l->ifindex == 0)
 			continue;
+		link_ref(m, i);
 		for (uint32_t v = l->n_vteps; v-- > 0;) {
 			if (l->vteps[v].flood_gen && l->vteps[v].flood_gen != gen) {
 				m->stats.sweeps++;
 				flood_set(m, i, l->vteps[v].addr, false);
 			}
 		}
+		link_unref(m, i);
 	}
 }
 
