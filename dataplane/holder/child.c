@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define HANDOVER_FD      3
-#define READY_MS         15000 /* EAL, tables and the kernel's dump at the latest by then */
+#define READY_MS         30000 /* EAL, tables and the kernel's dump at the latest by then */
 #define TERM_MS          3000
 #define EXIT_MS          500  /* from a closed socket to the end of the process */
 #define FAST_DEATH_MS    5000 /* who dies younger than this makes the next wait */

@@ -59,12 +59,13 @@ class Lab:
         self.run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
-    def run(self, *argv, ns=None, check=True, stdin=None, timeout=60):
+    def run(self, *argv, ns=None, check=True, stdin=None, timeout=60, errors=True):
+        """Run a command; returns its output (with stderr, unless errors=False)."""
         if ns is not None:
             argv = ("ip", "netns", "exec", ns) + argv
         done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, input=stdin,
-            timeout=timeout)
+            argv, stdout=subprocess.PIPE, text=True, input=stdin, timeout=timeout,
+            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL)
         if check and done.returncode != 0:
             raise AssertionError("%s: %d\n%s" % (" ".join(argv), done.returncode, done.stdout))
         return done.stdout if check else done

@@ -3,7 +3,7 @@
 tcp: 8 MB through one connection; both ends print "sum SHA256".
 uso: 20 datagrams in one sendmsg (UDP_SEGMENT); the listener prints "whole" when each came as sent.
 garp DEVICE ADDRESS: one gratuitous ARP (a request for one's own address, RFC 5227).
-count DEVICE: counts UDP datagrams to 4789 that leave by DEVICE, prints "vxlan N" on SIGTERM.
+count DEVICE: counts UDP datagrams to 4789 that leave by DEVICE, prints each and "vxlan N" on SIGTERM.
 """
 import hashlib
 import random
@@ -83,7 +83,9 @@ def count(device, _unused):
         seen[1] += 1
         if len(data) >= 38 and data[12:14] == b"\x08\x00" and data[23] == 17:
             port = 14 + (data[14] & 15) * 4 + 2
-            seen[0] += data[port:port + 2] == struct.pack("!H", 4789)
+            if data[port:port + 2] == struct.pack("!H", 4789):
+                seen[0] += 1
+                print("frame", data.hex(), flush=True)
 
 
 if __name__ == "__main__":
