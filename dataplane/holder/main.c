@@ -28,7 +28,7 @@ static const char usage[] =
 	"\n"
 	"  -i, --inventory FILE   the node's ports (default /etc/audums/ports.conf)\n"
 	"  -r, --run DIR          run directory, for dataplane.sock (default /run/audums)\n"
-	"  -d, --dataplane PATH   the forwarding program (default: audums-dataplane beside this one)\n"
+	"  -d, --dataplane PATH   the forwarding program (default: the audums-dataplane of this one)\n"
 	"  -u, --user NAME        its user (default audums, or nobody when that does not exist)\n"
 	"  -k, --keep             leave the TAPs, with addresses and routes, when ending\n"
 	"  -l, --log-level LEVEL  error, warn, info or debug (default info)\n"
@@ -290,20 +290,26 @@ static int holder_run(struct holder *h)
 	return 0;
 }
 
-/* The default forwarding program: the one beside us. */
-static const char *dataplane_beside(char *buf, size_t size)
+/* The default forwarding program: beside us, where it is built, or where it is installed. */
+static const char *dataplane_find(char *buf, size_t size)
 {
-	const ssize_t n = readlink("/proc/self/exe", buf, size - sizeof("audums-dataplane"));
-	char *slash;
+	static const char *const places[] = {"", "../", "../libexec/audums/", "../lib/audums/"};
+	char self[PATH_MAX];
+	const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	unsigned int i;
 
-	if (n <= 0)
-		return "/usr/sbin/audums-dataplane";
-	buf[n] = '\0';
-	slash = strrchr(buf, '/');
-	if (slash == NULL)
-		return "/usr/sbin/audums-dataplane";
-	memcpy(slash + 1, "audums-dataplane", sizeof("audums-dataplane"));
-	return buf;
+	if (n > 0) {
+		self[n] = '\0';
+		*(strrchr(self, '/') + 1) = '\0';
+		for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+			const int len =
+				snprintf(buf, size, "%s%saudums-dataplane", self, places[i]);
+
+			if (len > 0 && (size_t)len < size && access(buf, X_OK) == 0)
+				return buf;
+		}
+	}
+	return "/usr/libexec/audums/audums-dataplane";
 }
 
 /* Returns -1 to go on, else the exit code. */
@@ -368,7 +374,7 @@ static int options_read(int argc, char **argv, struct holder_options *o)
 int main(int argc, char **argv)
 {
 	struct holder *h = calloc(1, sizeof(*h));
-	char beside[PATH_MAX];
+	char found[2 * PATH_MAX];
 	int rc;
 
 	if (h == NULL)
@@ -378,7 +384,7 @@ int main(int argc, char **argv)
 	h->options = (struct holder_options){
 		.inventory = "/etc/audums/ports.conf",
 		.run = "/run/audums",
-		.dataplane = dataplane_beside(beside, sizeof(beside)),
+		.dataplane = dataplane_find(found, sizeof(found)),
 		.log_level = "info",
 	};
 	rc = options_read(argc, argv, &h->options);
