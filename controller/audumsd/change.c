@@ -126,13 +126,26 @@ static int merge_deletion(const struct intent_state *base, const struct intent_r
 			return fail(result, -ENOENT, "there is no %s \"%.64s\"",
 				kind_name(ref->kind), ref->name);
 	}
-	if (check_delete(base->model, request->refs, request->n_refs, request->if_exists,
-		    &result->problems) < 0)
-		return fail_memory(result);
-	if (problems_any(&result->problems))
-		return fail_problems(result, -EBUSY);
 	if (model_remove(base->document, request->refs, request->n_refs, &result->merge) < 0)
 		return fail_memory(result);
+	return 0;
+}
+
+/* Judge the whole that would be, or, of a deletion, what would refer to nothing. */
+static int sense_check(const struct intent_state *base, const struct model *after,
+	const struct intent_request *request, struct intent_result *result)
+{
+	int ret;
+
+	if (request->document)
+		ret = check_model(after, request->document, &result->problems);
+	else
+		ret = check_delete(base->model, request->refs, request->n_refs, request->if_exists,
+			&result->problems);
+	if (ret < 0)
+		return fail_memory(result);
+	if (problems_any(&result->problems))
+		return fail_problems(result, request->document ? -EINVAL : -EBUSY);
 	return 0;
 }
 
@@ -259,15 +272,14 @@ int change_prepare(const struct intent_state *base, const struct intent_options 
 	if (request && request->access &&
 		rights_check(base, change->next.model, options, request->access, result))
 		goto out;
+	if (request && sense_check(base, change->next.model, request, result))
+		goto out;
 	if (request && request->document) {
 		applied = model_create(request->document);
-		if (!applied ||
-			check_model(change->next.model, request->document, &result->problems) < 0)
+		if (!applied) {
 			fail_memory(result);
-		else if (problems_any(&result->problems))
-			fail_problems(result, -EINVAL);
-		if (result->status)
 			goto out;
+		}
 	}
 	if (changes_note(base, change, result) < 0 ||
 		scope_find(base, change->next.model, result, &all, &segments) < 0) {

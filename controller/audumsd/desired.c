@@ -17,7 +17,7 @@
 #include "proto/lib/log.h"
 
 #define DIRTY_MAX   4096
-#define CHUNK_BYTES (512 * 1024) /* the protocol allows 1 MiB */
+#define CHUNK_BYTES (256 * 1024) /* the protocol allows 1 MiB */
 
 static void dirty_clear(struct node *node)
 {
