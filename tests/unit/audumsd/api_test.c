@@ -331,6 +331,15 @@ static size_t list_count(struct rpc_client *c, Audums__V1__Kind kind, const char
 	return n;
 }
 
+static size_t file_count(const char *name)
+{
+	Audums__V1__Document *d = document_load(name);
+	size_t n = document_count(d);
+
+	audums__v1__document__free_unpacked(d, NULL);
+	return n;
+}
+
 static void test_list(void **state)
 {
 	struct fixture f = {0};
@@ -341,7 +350,8 @@ static void test_list(void **state)
 	assert_int_equal(list_count(ops, 0, "", NULL, NULL), 0);
 	assert_int_equal(call_apply(ops, "latvia.yaml", NULL), RPC_OK);
 	assert_int_equal(call_apply(ops, "demo-tenant.yaml", NULL), RPC_OK);
-	assert_int_equal(list_count(ops, 0, "", NULL, NULL), 4 + 4 + 4 + 5 + 1 + 1 + 4);
+	assert_int_equal(list_count(ops, 0, "", NULL, NULL),
+		file_count("latvia.yaml") + file_count("demo-tenant.yaml"));
 	assert_int_equal(list_count(ops, AUDUMS__V1__KIND__KIND_LINK, "", NULL, NULL), 5);
 	assert_int_equal(list_count(ops, AUDUMS__V1__KIND__KIND_LINK, "lvrtc", NULL, NULL), 2);
 	assert_int_equal(list_count(ops, AUDUMS__V1__KIND__KIND_PROVIDER, "lnb", NULL, NULL), 1);
