@@ -15,6 +15,9 @@
 #include "controller/audumsd/plan.h"
 #include "topology/load.h"
 
+/* both sides share one thread, and a sanitised build is slow */
+#define PATIENCE_MS 60000
+
 char call_message[1024];
 char call_problems[8192];
 
@@ -26,7 +29,8 @@ static void must(int ret, const char *what, const char *why)
 
 static void controller_begin(struct fixture *f)
 {
-	const struct rpc_limits limits = {.message_bytes = REQUEST_BYTES};
+	const struct rpc_limits limits = {
+		.message_bytes = REQUEST_BYTES, .keepalive_timeout_ms = PATIENCE_MS};
 	struct rpc_error rpc_error;
 	char path[128], error[512];
 
@@ -117,7 +121,8 @@ static bool client_ready(void *arg)
 struct rpc_client *fixture_client(struct fixture *f, const char *uri)
 {
 	struct rpc_tls *tls = certificate(f, uri);
-	struct rpc_client_options options = {.server_uri_prefix = "audums://controller/"};
+	struct rpc_client_options options = {.server_uri_prefix = "audums://controller/",
+		.limits = {.keepalive_timeout_ms = PATIENCE_MS}};
 	struct rpc_client *client;
 	struct rpc_error error;
 	char target[128];

@@ -8,7 +8,7 @@
 #include "controller/audumsd/strmap.h"
 #include "controller/rpc/rpc_cert.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 30000
 
 struct fixture {
 	char dir[64];

@@ -180,6 +180,7 @@ static void test_apply_to_ready(void **state)
 	assert_int_equal(call_delete(lab.ops, "segment/nothing"), RPC_NOT_FOUND);
 	assert_int_equal(call_delete(lab.ops, "attachment/registri-lvrtc attachment/registri-lnb "
 					      "attachment/registri-ic attachment/registri-ldc "
+					      "attachment/registri-standby "
 					      "segment/registri tenant/vid"),
 		RPC_OK);
 	for (int i = 0; i < NODES; i++)
