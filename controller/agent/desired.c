@@ -200,6 +200,7 @@ int desired_merge(struct desired *d, Audums__V1__DesiredState *m, char *error, s
 			carry_over(now, was);
 		if (now && config_equal(now->cfg, was->cfg)) {
 			now->frr_ok = was->frr_ok;
+			now->frr_match = was->frr_match;
 			now->frr_open = was->frr_open;
 			now->frr_tries = was->frr_tries;
 			memcpy(now->frr_error, was->frr_error, sizeof(now->frr_error));

@@ -40,8 +40,9 @@ struct segment {
 	bool kernel_ok; /* bridge and vxlan device are as they should be */
 	char kernel_error[SEGMENT_ERROR_MAX];
 	/* FRR: set by frr.c */
-	bool frr_open; /* bgpd holds RD and RT (or is not there): the device may be made */
-	bool frr_ok;   /* read back and equal */
+	bool frr_open;  /* bgpd holds RD and RT (or is not there): the device may be made */
+	bool frr_match; /* read back and equal */
+	bool frr_ok;    /* and bgpd knows the device */
 	char frr_error[SEGMENT_ERROR_MAX];
 	char rd[32];           /* as read back; "" = unknown */
 	uint64_t frr_since_ms; /* since when RD and RT wait for bgpd; 0 = not */

@@ -76,7 +76,7 @@ static void judge_segment(struct frr *f, struct segment *s, const char *key)
 {
 	const Audums__V1__SegmentConfig *c = s->cfg;
 	const struct rb_vni *v = rb_vnis_find(&f->vnis, c->vni);
-	const bool was_ok = s->frr_ok;
+	const bool matched = s->frr_match;
 	char fix[2048] = "", message[DAEMON_ERROR_MAX];
 	size_t at;
 
@@ -84,12 +84,13 @@ static void judge_segment(struct frr *f, struct segment *s, const char *key)
 		sets_equal(c->rt_import, c->n_rt_import, v->rt_import, v->import_count) &&
 		sets_equal(c->rt_export, c->n_rt_export, v->rt_export, v->export_count)) {
 		snprintf(s->rd, sizeof(s->rd), "%s", v->rd);
+		s->frr_match = true;
 		s->frr_ok = v->in_kernel;
 		s->frr_tries = 0;
 		s->frr_error[0] = '\0';
 		return;
 	}
-	s->frr_ok = false;
+	s->frr_ok = s->frr_match = false;
 	snprintf(s->rd, sizeof(s->rd), "%s", v ? v->rd : "");
 	if (!v)
 		snprintf(message, sizeof(message), "bgpd has lost vni %u", c->vni);
@@ -98,7 +99,7 @@ static void judge_segment(struct frr *f, struct segment *s, const char *key)
 			"bgpd reads back vni %u rd %s import %s export %s, wanted rd %s", c->vni,
 			v->rd, v->import_count ? v->rt_import[0] : "none",
 			v->export_count ? v->rt_export[0] : "none", c->rd);
-	if (was_ok)
+	if (matched)
 		tell_drift(f, "segment", c->name, message);
 	if (s->frr_tries >= TRIES)
 		snprintf(s->frr_error, sizeof(s->frr_error), "%s", message);
@@ -129,7 +130,7 @@ static void judge_segments(struct frr *f)
 			judge_segment(f, s, key);
 			continue;
 		}
-		s->frr_ok = false;
+		s->frr_ok = s->frr_match = false;
 		error = daemon_error(&f->bgpd, key);
 		snprintf(s->frr_error, sizeof(s->frr_error), "%s", error ? error : "");
 	}
@@ -401,7 +402,7 @@ static void daemon_changed(void *arg, struct daemon *dm)
 		rb_summary_clear(&f->summary);
 		f->have_vnis = f->have_summary = false;
 		for (size_t i = 0; i < d->count; i++) {
-			d->segments[i]->frr_ok = false;
+			d->segments[i]->frr_ok = d->segments[i]->frr_match = false;
 			d->segments[i]->rd[0] = '\0';
 		}
 	}
