@@ -289,7 +289,8 @@ static void conn_io(void *arg, int fd, unsigned int ready)
 			err = errno;
 		if (err) {
 			if (!c->ops->connect_failed || !c->ops->connect_failed(c, err))
-				rpc_conn_close(c, FAULT_NONE, "%s", strerror(err));
+				rpc_conn_close(c, FAULT_NONE, "cannot connect to %s: %s",
+					c->address, strerror(err));
 			return;
 		}
 		c->phase = CONN_HANDSHAKE;
@@ -314,9 +315,9 @@ static void conn_timer(void *arg)
 	if (c->closing)
 		return;
 	if (c->phase != CONN_OPEN) {
-		rpc_conn_close(c, FAULT_HANDSHAKE, "no %s within %u ms",
-			c->phase == CONN_CONNECTING ? "TCP connection" : "TLS and HTTP/2 handshake",
-			c->limits->handshake_timeout_ms);
+		rpc_conn_close(c, FAULT_HANDSHAKE, "no %s with %s within %u ms",
+			c->phase == CONN_CONNECTING ? "connection" : "TLS and HTTP/2 handshake",
+			c->address, c->limits->handshake_timeout_ms);
 		return;
 	}
 	silent_ms = loop_now_ms() - c->last_rx_ms;

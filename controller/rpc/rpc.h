@@ -210,12 +210,15 @@ struct rpc_method {
 };
 
 /*
- * End a call with a status; the message is printf-like ("" for none) and reaches the client as
+ * End a call with a status; the message is printf-like and reaches the client as
  * UTF-8 (cut at 1,024 octets). What was queued is sent first. Returns 0, or -EPIPE when the call is
  * finished already.
  */
 int rpc_finish(struct rpc_call *call, enum rpc_code code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* rpc_finish() with OK and no message: the end of a stream that went well. */
+int rpc_finish_ok(struct rpc_call *call);
 
 /* Queue the one answer, beyond the queue's bound if need be, and finish with OK. A message that
  * can't be sent finishes with INTERNAL and returns rpc_send()'s error. */
@@ -268,7 +271,7 @@ int rpc_server_listen_unix(
 
 /*
  * Stop listening, tell all clients to go (GOAWAY), let calls finish for at most `grace_ms`, then
- * cut. `drained` is called once from the loop when no connection is left.
+ * cut. `drained` is called once from the loop when no connection is left; it may free the server.
  */
 void rpc_server_drain(
 	struct rpc_server *server, uint64_t grace_ms, void (*drained)(void *arg), void *arg);

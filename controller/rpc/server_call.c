@@ -151,6 +151,11 @@ int rpc_finish(struct rpc_call *call, enum rpc_code code, const char *fmt, ...)
 	return finish(call, code, n < 0 ? "" : text);
 }
 
+int rpc_finish_ok(struct rpc_call *call)
+{
+	return finish(call, RPC_OK, "");
+}
+
 int rpc_reply(struct rpc_call *call, const ProtobufCMessage *response)
 {
 	const int ret = rpc_call_queue(call, response);

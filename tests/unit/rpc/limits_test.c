@@ -552,6 +552,23 @@ static void drain_without_connections(void **state)
 	wait_for(f, drained);
 }
 
+static void on_drained_free(void *arg)
+{
+	struct fixture *f = arg;
+
+	rpc_server_free(f->server);
+	f->server = NULL;
+}
+
+static void drained_may_free_the_server(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_client(f, NULL);
+	rpc_server_drain(f->server, 100, on_drained_free, f);
+	wait_for(f, !f->server && rpc_client_state(f->client) == RPC_CLIENT_IDLE);
+}
+
 static void server_that_ends_tells_calls(void **state)
 {
 	struct fixture *f = *state;
@@ -667,6 +684,7 @@ int main(void)
 		TEST(drain_lets_calls_finish),
 		TEST(drain_cuts_after_its_grace),
 		TEST(drain_without_connections),
+		TEST(drained_may_free_the_server),
 		TEST(server_that_ends_tells_calls),
 		TEST(client_that_closes_ends_calls),
 		TEST(calls_wait_for_the_connection),

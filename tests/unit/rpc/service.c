@@ -160,7 +160,7 @@ static void watch_fill(struct rpc_call *call)
 			s->queue_max = rpc_call_queued(call);
 	}
 	if (w->left == 0 && w->text[0])
-		rpc_finish(call, RPC_OK, "%s", "");
+		rpc_finish_ok(call);
 }
 
 static void watch(struct rpc_call *call, const ProtobufCMessage *request)
@@ -228,7 +228,7 @@ static void session_half_close(struct rpc_call *call)
 	struct service *s = rpc_call_service(call);
 
 	s->half_closes++;
-	rpc_finish(call, RPC_OK, "%s", "");
+	rpc_finish_ok(call);
 }
 
 const struct rpc_method service_methods[] = {
