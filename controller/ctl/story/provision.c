@@ -80,11 +80,36 @@ static int wait_segments(struct story *s, const Audums__V1__Document *doc, unsig
 	return r;
 }
 
-int story_provision(
-	struct story *s, const char *file, unsigned int timeout_ms, double *ms, struct lab_err *err)
+/* Apply what was loaded from `file`. */
+static int apply(struct story *s, const char *file, const struct topology *t, struct lab_err *err)
 {
 	Audums__V1__ApplyRequest request = AUDUMS__V1__APPLY_REQUEST__INIT;
 	ProtobufCMessage *response = NULL;
+
+	request.document = t->document;
+	if (client_call(&s->ctl, "Apply", &request.base, &audums__v1__apply_response__descriptor, 0,
+		    t->locations, &response) != EXIT_OK)
+		return story_fail(err, -EIO, "%s could not be applied", file);
+	protobuf_c_message_free_unpacked(response, NULL);
+	return 0;
+}
+
+int story_apply(struct story *s, const char *file, struct lab_err *err)
+{
+	struct topology t = {0};
+	int r;
+
+	r = load(file, &t, err);
+	if (r)
+		return r;
+	r = apply(s, file, &t, err);
+	topology_free(&t);
+	return r;
+}
+
+int story_provision(
+	struct story *s, const char *file, unsigned int timeout_ms, double *ms, struct lab_err *err)
+{
 	struct topology t = {0};
 	double began;
 	int r;
@@ -92,18 +117,11 @@ int story_provision(
 	r = load(file, &t, err);
 	if (r)
 		return r;
-	request.document = t.document;
 	began = story_now();
-	if (client_call(&s->ctl, "Apply", &request.base, &audums__v1__apply_response__descriptor, 0,
-		    t.locations, &response) != EXIT_OK) {
-		r = story_fail(err, -EIO, "%s could not be applied", file);
-		goto out;
-	}
-	r = wait_segments(s, t.document, timeout_ms, err);
+	r = apply(s, file, &t, err);
+	if (r == 0)
+		r = wait_segments(s, t.document, timeout_ms, err);
 	*ms = story_now() - began;
-out:
-	if (response)
-		protobuf_c_message_free_unpacked(response, NULL);
 	topology_free(&t);
 	return r;
 }

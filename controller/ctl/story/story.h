@@ -52,6 +52,9 @@ void story_close(struct story *s);
 /* Wait until all nodes and links are ready, at most timeout_ms. */
 int story_wait_nodes(struct story *s, unsigned int timeout_ms, struct lab_err *err);
 
+/* Apply a file, the topology for example, and wait for nothing. */
+int story_apply(struct story *s, const char *file, struct lab_err *err);
+
 /*
  * Apply a tenant's file and wait until its segments are ready: *ms is the time between. */
 int story_provision(struct story *s, const char *file, unsigned int timeout_ms, double *ms,

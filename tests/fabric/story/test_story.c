@@ -72,6 +72,8 @@ static int bring_up(void **state)
 		r = lab_up(lab, NULL, &err);
 	if (r == 0)
 		r = story_open(&story, LAB, NULL, &err);
+	if (r == 0)
+		r = story_apply(&story, topology_path, &err);
 	topology_free(&t);
 	free(lab);
 	if (r)
