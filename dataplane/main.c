@@ -29,6 +29,7 @@
 
 #define HANDOVER_TIMEOUT_MS 10000
 #define SYNC_TIMEOUT_MS     2000
+#define SYNC_POLL_MS	    2 /* a turn may end the dump and then wait */
 #define GO_TIMEOUT_MS       5000
 #define MEMORY_MB           64
 #define MEMORY_ETHDEV_MB    32 /* more, a port */
@@ -350,7 +351,7 @@ static int process_run(struct process *p)
 	int ret = 0;
 
 	while (!synced(p) && loop_now_ms() < deadline) {
-		ret = dataplane_turn(p->dp, (int)(deadline - loop_now_ms()));
+		ret = dataplane_turn(p->dp, SYNC_POLL_MS);
 		if (ret < 0 || process_ends(p))
 			return ret;
 	}
