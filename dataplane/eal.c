@@ -41,7 +41,7 @@ int eal_start(const struct eal_options *o)
 {
 	char cpus[256], lcores[TEXT_MAX], memory[16];
 	const char *given[ARGS_MAX];
-	char *args[ARGS_MAX];
+	char *args[ARGS_MAX], *copies[ARGS_MAX] = {NULL};
 	size_t at = 0;
 	int n = 0, ret;
 
@@ -73,14 +73,17 @@ int eal_start(const struct eal_options *o)
 			return -E2BIG;
 		given[n++] = o->more[i];
 	}
-	/* the EAL reorders and may write to its arguments */
-	memset(args, 0, sizeof(args));
+	/* the EAL may write to its arguments and puts them in another order */
 	for (int i = 0; i < n; i++) {
-		args[i] = strdup(given[i]);
-		if (args[i] == NULL)
-			return -ENOMEM;
+		args[i] = copies[i] = strdup(given[i]);
+		if (args[i] == NULL) {
+			ret = -ENOMEM;
+			goto out;
+		}
 	}
-	ret = rte_eal_init(n, args);
-	/* not freed: the EAL keeps pointers into them */
-	return ret < 0 ? -rte_errno : 0;
+	ret = rte_eal_init(n, args) < 0 ? -rte_errno : 0;
+out:
+	for (int i = 0; i < n; i++)
+		free(copies[i]);
+	return ret;
 }
