@@ -82,15 +82,16 @@ out:
 
 /* ---- what went wrong ---------------------------------------------------------------------- */
 
-/* Problems of a document, at their places in the files it came from. */
-static bool problems_say(const struct rpc_status *status, const struct locations *locations)
+/* Problems of a document, at their places in the files it came from; returns how many. */
+static size_t problems_say(const struct rpc_status *status, const struct locations *locations)
 {
 	Audums__V1__Problems *message = (Audums__V1__Problems *)rpc_status_detail(
 		status, &audums__v1__problems__descriptor);
 	struct problems problems;
+	size_t n;
 
 	if (!message)
-		return false;
+		return 0;
 	problems_init(&problems);
 	problems_add_message(&problems, message);
 	if (locations)
@@ -98,8 +99,9 @@ static bool problems_say(const struct rpc_status *status, const struct locations
 	problems_sort(&problems);
 	problems_print(&problems, stderr);
 	problems_free(&problems);
+	n = message->n_problems;
 	audums__v1__problems__free_unpacked(message, NULL);
-	return true;
+	return n;
 }
 
 static const char *code_advice(enum rpc_code code)
@@ -127,10 +129,10 @@ static int status_say(
 	const struct client *c, const struct rpc_status *status, const struct locations *locations)
 {
 	const char *advice = code_advice(status->code);
+	size_t n = problems_say(status, locations);
 
-	if (problems_say(status, locations))
-		return ctl_error("%s: nothing was changed",
-			*status->message ? status->message : "the document was refused");
+	if (n)
+		return ctl_error("%zu problem%s: nothing was changed", n, n == 1 ? "" : "s");
 	return ctl_error("%s%s%s%s",
 		*status->message ? status->message : rpc_code_name(status->code),
 		advice ? " (" : "", advice ? advice : "", advice ? ")" : "");

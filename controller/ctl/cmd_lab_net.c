@@ -216,8 +216,7 @@ static const struct command_option add_options[] = {
 	{.name = "mtu", .value = "OCTETS", .help = "default: 1500"},
 	{.name = "group",
 		.value = "GROUP",
-		.help = "workloads of one group are pinged among each other (default: the "
-			"attachment's segment)"},
+		.help = "who is pinged among each other (default: the segment)"},
 	LAB_OPTION,
 	{0},
 };

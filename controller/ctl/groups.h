@@ -10,6 +10,7 @@ extern const struct command get_commands[];         /* cmd_get.c: get, describe 
 extern const struct command wait_commands[];        /* cmd_wait.c: wait, watch, operation */
 extern const struct command node_commands[];        /* cmd_node.c: node show, trace */
 extern const struct command lab_commands[];         /* cmd_lab.c */
+extern const struct command lab_process_commands[]; /* cmd_lab_process.c: exec, kill, stop, start */
 extern const struct command lab_net_commands[];     /* cmd_lab_net.c: links, workloads */
 extern const struct command lab_measure_commands[]; /* cmd_lab_measure.c */
 extern const struct command demo_commands[];        /* cmd_demo.c: the story */

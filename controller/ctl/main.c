@@ -1,25 +1,14 @@
 /*
  * audumsctl: the command line of Audums.
  */
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "controller/ctl/client.h"
 #include "controller/ctl/groups.h"
-
-const struct command *const command_groups[] = {
-	apply_commands,
-	get_commands,
-	wait_commands,
-	node_commands,
-	lab_commands,
-	lab_net_commands,
-	lab_measure_commands,
-	demo_commands,
-	misc_commands,
-	NULL,
-};
 
 static bool format_parse(const char *text, enum output_format *format)
 {
@@ -41,6 +30,10 @@ int main(int argc, char *argv[])
 	char error[512];
 	int exit_code;
 
+	/* display names are UTF-8, also where no locale is set */
+	setlocale(LC_CTYPE, "");
+	if (strcmp(nl_langinfo(CODESET), "UTF-8"))
+		setlocale(LC_CTYPE, "C.UTF-8");
 	if (!args_parse(&args, argc, argv, error, sizeof(error))) {
 		ctl_error("%s", error);
 		return EXIT_USAGE;

@@ -4,7 +4,7 @@
  *
  * It is single-threaded: one poll over a signalfd, a listening socket and its clients. It is a
  * subreaper, so that what its children leave behind becomes its own and is ended. Its children get
- * SIGKILL when it dies. Invariant: a service has a process if and only if its pid is not 0.
+ * SIGKILL when it dies. The processes themselves are supervisor_child.c's.
  *
  * Requests, one line each, answered by one line of JSON:
  *     status | kill NAME SIGNAL | stop NAME | start NAME | quit
@@ -25,268 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "controller/ctl/lab/internal.h"
 #include "controller/ctl/lab/supervisor.h"
 #include "proto/lib/log.h"
-
-#define CLIENTS_MAX      8
-#define LINE_MAX_LEN     512
-#define BACKOFF_MIN_MS   200
-#define BACKOFF_MAX_MS   2000
-#define BACKOFF_RESET_MS 10000 /* a process that lived so long was well */
-#define WAIT_PATH_MS     5000
-#define WAIT_POLL_MS     20
-#define LOG_MAX          (16 << 20)
-#define LOG_CHECK_MS     10000
-
-enum child_state {
-	CHILD_WAITING, /* for wait_path */
-	CHILD_RUNNING,
-	CHILD_BACKOFF,
-	CHILD_STOPPED,
-};
-
-struct child {
-	const struct service *service;
-	enum child_state state;
-	pid_t pid;
-	uint64_t since_ms; /* when the state began */
-	uint64_t due_ms;   /* when something must be done about it */
-	unsigned int backoff_ms;
-	unsigned int restarts;
-	char last_exit[64];
-};
-
-struct client {
-	int fd; /* -1 = free */
-	size_t used;
-	char line[LINE_MAX_LEN];
-};
-
-struct supervisor {
-	struct child *children;
-	unsigned int count;
-	const char *mark;
-	int signal_fd;
-	int listen_fd;
-	struct client clients[CLIENTS_MAX];
-	uint64_t log_check_ms;
-	bool quit;
-};
-
-/* ---- starting ----------------------------------------------------------------------------- */
-
-/* In the child, between fork and exec. Only returns to say what failed. */
-static const char *child_enter(const struct supervisor *sup, const struct service *s)
-{
-	sigset_t none;
-	int fd;
-
-	setsid();
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return "pdeathsig";
-	fd = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
-		return "log";
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || dup2(fd, 0) < 0)
-		return "null";
-	if (*s->netns) {
-		fd = netns_open(s->netns);
-		if (fd < 0 || setns(fd, CLONE_NEWNET))
-			return "namespace";
-	}
-	close_range(3, ~0U, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	setenv("AUDUMS_LAB", sup->mark, 1);
-	execv(s->program, s->argv);
-	return "exec";
-}
-
-static void child_exec(const struct supervisor *sup, const struct service *s, pid_t parent)
-{
-	const char *what;
-
-	if (getppid() != parent)
-		_exit(70);
-	what = child_enter(sup, s);
-	log_error("service_not_started", "service=%s step=%s error=\"%s\"", s->name, what,
-		strerror(errno));
-	_exit(71);
-}
-
-static void child_backoff(struct child *c, uint64_t now)
-{
-	c->state = CHILD_BACKOFF;
-	c->since_ms = now;
-	c->due_ms = now + c->backoff_ms;
-	c->backoff_ms = c->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : c->backoff_ms * 2;
-}
-
-static void child_spawn(struct supervisor *sup, struct child *c, uint64_t now)
-{
-	pid_t self = getpid(), pid = fork();
-
-	if (!pid)
-		child_exec(sup, c->service, self);
-	if (pid < 0) {
-		log_error("fork_failed", "service=%s error=\"%s\"", c->service->name,
-			strerror(errno));
-		child_backoff(c, now);
-		return;
-	}
-	c->pid = pid;
-	c->state = CHILD_RUNNING;
-	c->since_ms = now;
-	c->due_ms = 0;
-	log_info("service_started", "service=%s pid=%d restarts=%u", c->service->name, (int)pid,
-		c->restarts);
-}
-
-static void child_begin(struct supervisor *sup, struct child *c, uint64_t now)
-{
-	if (*c->service->wait_path && access(c->service->wait_path, F_OK)) {
-		c->state = CHILD_WAITING;
-		c->since_ms = now;
-		c->due_ms = now + WAIT_POLL_MS;
-		return;
-	}
-	child_spawn(sup, c, now);
-}
-
-/* ---- ending ------------------------------------------------------------------------------- */
-
-static struct child *child_by_pid(struct supervisor *sup, pid_t pid)
-{
-	for (unsigned int i = 0; i < sup->count; i++)
-		if (sup->children[i].pid == pid)
-			return &sup->children[i];
-	return NULL;
-}
-
-/*
- * What a dead service leaves behind (a forwarding process whose holder was killed) became ours; it
- * would be in the way of the next one.
- */
-static void orphans_kill(struct supervisor *sup)
-{
-	char path[64], *text, *p, *end;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	text = file_read(path, 65536);
-	if (!text)
-		return;
-	for (p = text;; p = end) {
-		pid_t pid = (pid_t)strtol(p, &end, 10);
-
-		if (end == p)
-			break;
-		if (child_by_pid(sup, pid))
-			continue;
-		log_warn("orphan_killed", "pid=%d", (int)pid);
-		kill(pid, SIGKILL);
-	}
-	free(text);
-}
-
-static void child_exited(struct supervisor *sup, struct child *c, int status, uint64_t now)
-{
-	if (WIFSIGNALED(status))
-		snprintf(c->last_exit, sizeof(c->last_exit), "signal %d", WTERMSIG(status));
-	else
-		snprintf(c->last_exit, sizeof(c->last_exit), "status %d", WEXITSTATUS(status));
-	log_warn("service_ended", "service=%s pid=%d after_ms=%llu %s", c->service->name,
-		(int)c->pid, (unsigned long long)(now - c->since_ms), c->last_exit);
-	c->pid = 0;
-	if (c->state == CHILD_STOPPED || sup->quit) {
-		c->state = CHILD_STOPPED;
-		c->since_ms = now;
-		c->due_ms = 0;
-		return;
-	}
-	if (now - c->since_ms >= BACKOFF_RESET_MS)
-		c->backoff_ms = BACKOFF_MIN_MS;
-	c->restarts++;
-	child_backoff(c, now);
-}
-
-static void children_reap(struct supervisor *sup)
-{
-	bool any = false;
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct child *c = child_by_pid(sup, pid);
-
-		if (c) {
-			child_exited(sup, c, status, clock_ms());
-			any = true;
-		}
-	}
-	if (any)
-		orphans_kill(sup);
-}
-
-/* ---- time --------------------------------------------------------------------------------- */
-
-/* Log files are bounded: one that is too long begins anew. */
-static void logs_check(struct supervisor *sup)
-{
-	for (unsigned int i = 0; i < sup->count; i++) {
-		const char *path = sup->children[i].service->log;
-		struct stat st;
-
-		if (!stat(path, &st) && st.st_size > LOG_MAX && !truncate(path, 0))
-			log_warn("log_cut", "file=%s bytes=%lld", path, (long long)st.st_size);
-	}
-}
-
-static void children_due(struct supervisor *sup, uint64_t now)
-{
-	for (unsigned int i = 0; i < sup->count; i++) {
-		struct child *c = &sup->children[i];
-
-		if (!c->due_ms || c->due_ms > now)
-			continue;
-		switch (c->state) {
-		case CHILD_WAITING:
-			if (access(c->service->wait_path, F_OK) && now - c->since_ms < WAIT_PATH_MS)
-				c->due_ms = now + WAIT_POLL_MS;
-			else
-				child_spawn(sup, c, now);
-			break;
-		case CHILD_BACKOFF:
-			child_begin(sup, c, now);
-			break;
-		case CHILD_STOPPED: /* asked to end, and did not */
-			if (c->pid)
-				kill(c->pid, SIGKILL);
-			c->due_ms = 0;
-			break;
-		case CHILD_RUNNING:
-			c->due_ms = 0;
-			break;
-		}
-	}
-	if (now >= sup->log_check_ms) {
-		sup->log_check_ms = now + LOG_CHECK_MS;
-		logs_check(sup);
-	}
-}
-
-static int next_timeout(const struct supervisor *sup, uint64_t now)
-{
-	uint64_t next = sup->log_check_ms;
-
-	for (unsigned int i = 0; i < sup->count; i++)
-		if (sup->children[i].due_ms && sup->children[i].due_ms < next)
-			next = sup->children[i].due_ms;
-	return next > now ? (int)(next - now) : 0;
-}
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
@@ -454,7 +194,7 @@ static void client_read(struct supervisor *sup, struct client *cl)
 	cl->line[cl->used] = '\0';
 	while ((end = memchr(cl->line, '\n', cl->used))) {
 		size_t len = (size_t)(end - cl->line) + 1;
-		char line[LINE_MAX_LEN];
+		char line[SUPERVISOR_LINE_MAX];
 
 		memcpy(line, cl->line, len);
 		line[len - 1] = '\0';
@@ -475,7 +215,7 @@ static void client_accept(struct supervisor *sup)
 
 	if (fd < 0)
 		return;
-	for (int i = 0; i < CLIENTS_MAX; i++)
+	for (int i = 0; i < SUPERVISOR_CLIENTS_MAX; i++)
 		if (sup->clients[i].fd < 0) {
 			sup->clients[i].fd = fd;
 			return;
@@ -519,14 +259,15 @@ static void supervisor_end(struct supervisor *sup)
 
 static void supervisor_loop(struct supervisor *sup)
 {
-	struct pollfd pfd[2 + CLIENTS_MAX];
+	struct pollfd pfd[2 + SUPERVISOR_CLIENTS_MAX];
 
 	while (!sup->quit) {
 		pfd[0] = (struct pollfd){.fd = sup->signal_fd, .events = POLLIN};
 		pfd[1] = (struct pollfd){.fd = sup->listen_fd, .events = POLLIN};
-		for (int i = 0; i < CLIENTS_MAX; i++)
+		for (int i = 0; i < SUPERVISOR_CLIENTS_MAX; i++)
 			pfd[2 + i] = (struct pollfd){.fd = sup->clients[i].fd, .events = POLLIN};
-		if (poll(pfd, 2 + CLIENTS_MAX, next_timeout(sup, clock_ms())) < 0 && errno != EINTR)
+		if (poll(pfd, 2 + SUPERVISOR_CLIENTS_MAX, children_timeout(sup, clock_ms())) < 0 &&
+			errno != EINTR)
 			break;
 		if (pfd[0].revents) {
 			struct signalfd_siginfo info;
@@ -537,7 +278,7 @@ static void supervisor_loop(struct supervisor *sup)
 			children_reap(sup);
 		}
 		children_due(sup, clock_ms());
-		for (int i = 0; i < CLIENTS_MAX; i++)
+		for (int i = 0; i < SUPERVISOR_CLIENTS_MAX; i++)
 			if (sup->clients[i].fd >= 0 && pfd[2 + i].revents)
 				client_read(sup, &sup->clients[i]);
 		if (pfd[1].revents)
@@ -593,7 +334,7 @@ static void supervisor_main(
 	sup.children = calloc(list->count ? list->count : 1, sizeof(*sup.children));
 	if (sup.signal_fd < 0 || !sup.children)
 		_exit(70);
-	for (int i = 0; i < CLIENTS_MAX; i++)
+	for (int i = 0; i < SUPERVISOR_CLIENTS_MAX; i++)
 		sup.clients[i].fd = -1;
 	for (unsigned int i = 0; i < list->count; i++) {
 		sup.children[i].service = &list->items[i];
@@ -623,7 +364,7 @@ int supervisor_start(const struct service_list *list, const char *mark, const ch
 	unlink(socket_path);
 	/* made here, so that it can be asked as soon as this returns */
 	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) || chmod(socket_path, 0600) ||
-		listen(fd, CLIENTS_MAX)) {
+		listen(fd, SUPERVISOR_CLIENTS_MAX)) {
 		ret = lab_fail(
 			err, -errno, "cannot listen on %s: %s", socket_path, strerror(errno));
 		goto out;
