@@ -166,6 +166,20 @@ static int processes_end(const char *lab, const struct netns_set *set, struct la
 	return 0;
 }
 
+/* Whether it has ended; its parent may take its time to collect it. */
+static bool process_gone(pid_t pid)
+{
+	char path[64], *text, *s;
+	bool gone;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	text = file_read(path, 1024);
+	s = text ? strrchr(text, ')') : NULL;
+	gone = !s || s[2] == 'Z';
+	free(text);
+	return gone;
+}
+
 /* The supervisor ends its processes in order; whoever is left then is killed. */
 static void supervisor_quit(const char *lab)
 {
@@ -182,7 +196,7 @@ static void supervisor_quit(const char *lab)
 	if (pid <= 1 || supervisor_ask(path, "quit", &reply, NULL))
 		return;
 	json_decref(reply);
-	while (!kill(pid, 0) && clock_ms() < deadline)
+	while (!process_gone(pid) && clock_ms() < deadline)
 		poll(NULL, 0, 5);
 }
 

@@ -28,6 +28,8 @@
 #include "controller/ctl/lab/supervisor.h"
 #include "proto/lib/log.h"
 
+#define END_MS 2000 /* for all to end by themselves */
+
 /* ---- requests ----------------------------------------------------------------------------- */
 
 static const char *child_state_name(const struct child *c)
@@ -225,32 +227,40 @@ static void client_accept(struct supervisor *sup)
 
 /* ---- main --------------------------------------------------------------------------------- */
 
-static void supervisor_end(struct supervisor *sup)
+static bool children_left(const struct supervisor *sup)
 {
-	uint64_t deadline = clock_ms() + 2000;
-	bool left = true;
+	for (unsigned int i = 0; i < sup->count; i++)
+		if (sup->children[i].pid)
+			return true;
+	return false;
+}
 
+static void children_signal(struct supervisor *sup, int sig)
+{
 	for (unsigned int i = 0; i < sup->count; i++) {
 		sup->children[i].state = CHILD_STOPPED;
 		if (sup->children[i].pid)
-			kill(sup->children[i].pid, SIGTERM);
+			kill(sup->children[i].pid, sig);
 	}
-	while (left) {
+}
+
+/* Ask all to end, then make them. */
+static void supervisor_end(struct supervisor *sup)
+{
+	uint64_t deadline = clock_ms() + END_MS;
+
+	children_signal(sup, SIGTERM);
+	while (children_left(sup)) {
 		struct pollfd pfd = {.fd = sup->signal_fd, .events = POLLIN};
 		struct signalfd_siginfo info;
 		uint64_t now = clock_ms();
 
 		if (now >= deadline)
-			for (unsigned int i = 0; i < sup->count; i++)
-				if (sup->children[i].pid)
-					kill(sup->children[i].pid, SIGKILL);
+			children_signal(sup, SIGKILL);
 		if (poll(&pfd, 1, now < deadline ? (int)(deadline - now) : 100) > 0 &&
 			read(sup->signal_fd, &info, sizeof(info)) < 0)
 			break;
 		children_reap(sup);
-		left = false;
-		for (unsigned int i = 0; i < sup->count; i++)
-			left |= sup->children[i].pid != 0;
 	}
 	orphans_kill(sup);
 	while (waitpid(-1, NULL, 0) > 0)
