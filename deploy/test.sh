@@ -1,0 +1,120 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs all tests: unit, packet and fabric, then the same in a
+# build with AddressSanitizer and UndefinedBehaviorSanitizer. The last line is
+#     N passed, N failed, N skipped
+# and the exit status is 0 only when none failed.
+#
+# usage: test.sh [--fast] [--help]
+#   --fast   without the second, sanitised build
+set -uo pipefail
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+
+passed=0 failed=0 skipped=0
+
+finish() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+	exit
+}
+
+# An error before any test could run counts as one that failed.
+stop() {
+	fail "$*"
+	failed=$((failed + 1))
+	finish
+}
+
+# Lines "STATUS NAME" of meson's JSON log.
+results() {
+	python3 - "$1" <<'PY'
+import json, sys
+names = {'OK': 'ok', 'EXPECTEDFAIL': 'ok', 'SKIP': 'skip'}
+for line in open(sys.argv[1]):
+    t = json.loads(line)
+    print(names.get(t['result'], 'fail'), t['name'].replace(' ', ''), f"{t['duration']:.1f}", t['result'])
+PY
+}
+
+# What a test that failed has said.
+output_of() {
+	python3 - "$1" "$2" <<'PY'
+import json, sys
+for line in open(sys.argv[1]):
+    t = json.loads(line)
+    if t['name'].replace(' ', '') == sys.argv[2]:
+        text = (t.get('stdout') or '') + (t.get('stderr') or '')
+        for l in text.splitlines()[-60:]:
+            print('    ' + l)
+PY
+}
+
+# run_suite BUILD SUITE: run one suite and count.
+run_suite() {
+	local dir=$root/$1 suite=$2 log=$root/$1/meson-logs/testlog-$2.json status name seconds word
+	local jobs=2 n=0
+	# a test in the fabric has the machine for itself: it measures time
+	[ "$suite" = fabric ] && jobs=1
+	step "$1: $suite tests"
+	rm -f "$log"
+	(cd "$dir" && meson test --no-rebuild --suite "$suite" --num-processes $jobs \
+		--logbase "testlog-$suite" --timeout-multiplier "${TIMEOUT_MULTIPLIER:-1}") \
+		>"$dir/meson-logs/run-$suite.log" 2>&1
+	if [ ! -f "$log" ]; then
+		if grep -q 'No suitable tests defined' "$dir/meson-logs/run-$suite.log"; then
+			return
+		fi
+		tail -20 "$dir/meson-logs/run-$suite.log" >&2
+		fail "$1: the $suite tests could not be run"
+		failed=$((failed + 1))
+		return
+	fi
+	while read -r status name seconds word; do
+		n=$((n + 1))
+		case $status in
+		ok) passed=$((passed + 1)) ;;
+		skip)
+			skipped=$((skipped + 1))
+			echo "skipped: $1 $name" >&2
+			;;
+		*)
+			failed=$((failed + 1))
+			fail "failed: $1 $name ($word after $seconds s)"
+			output_of "$log" "$name" >&2
+			;;
+		esac
+	done < <(results "$log")
+	[ $n -gt 0 ] || stop "$1: there is no $suite test"
+}
+
+fast=no
+for arg; do
+	case $arg in
+	--fast) fast=yes ;;
+	-h | --help) usage; exit 0 ;;
+	*) fail "unknown option $arg"; usage >&2; exit 64 ;;
+	esac
+done
+
+need_machine 2000 || stop "the tests need more than this machine gives"
+"$root/deploy/install-packages.sh" >&2 || stop "packages are missing"
+cd "$root" || exit 1
+# whatever an interrupted run left behind
+[ ! -x build/controller/ctl/audumsctl ] || build/controller/ctl/audumsctl lab down --all >/dev/null 2>&1
+
+step "building"
+build build || stop "no build, no tests"
+for suite in unit packet fabric; do run_suite build $suite; done
+if [ $fast = no ]; then
+	step "building with sanitizers"
+	export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	export TIMEOUT_MULTIPLIER=4
+	if build build-asan -Db_sanitize=address,undefined -Db_lundef=false; then
+		for suite in unit packet fabric; do run_suite build-asan $suite; done
+	else
+		failed=$((failed + 1))
+	fi
+fi
+finish
