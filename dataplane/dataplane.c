@@ -180,12 +180,8 @@ void dataplane_port_link(struct dataplane *dp, struct port *port)
 	if (!port->link_up && dp->learn != NULL && port->spec.role == PORT_ROLE_ACCESS)
 		learn_port_down(dp->learn, port->id);
 	mirror_settle(dp->mirror);
-	if (port->spec.backend == PORT_BACKEND_ETHDEV && port->tap.fd >= 0) {
-		ret = tap_carrier_set(port->tap.fd, port->link_up);
-		if (ret < 0)
-			log_error(
-				"tap_carrier", "port=%s error=%s", port->spec.name, strerror(-ret));
-	}
+	if (dp->options.tap_set != NULL && port->spec.backend == PORT_BACKEND_ETHDEV)
+		dp->options.tap_set(dp->options.ctx, port);
 }
 
 static void on_link(struct loop_watch *watch, uint32_t events)

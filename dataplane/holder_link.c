@@ -218,11 +218,13 @@ void holder_link_probe(struct holder_link *link, uint32_t tap_ifindex, uint32_t 
 }
 
 void holder_link_tap_set(
-	struct holder_link *link, uint32_t tap_ifindex, uint32_t mtu, const uint8_t mac[6])
+	struct holder_link *link, uint32_t tap_ifindex, uint32_t mtu, const uint8_t mac[6], bool up)
 {
 	struct handover_msg msg = {
 		.type = HANDOVER_TAP_SET,
-		.tap = {.tap_ifindex = tap_ifindex, .mtu = mtu},
+		.tap = {.tap_ifindex = tap_ifindex,
+			.mtu = mtu,
+			.link = up ? HANDOVER_LINK_UP : HANDOVER_LINK_DOWN},
 	};
 	int ret;
 

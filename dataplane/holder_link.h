@@ -64,5 +64,5 @@ int holder_link_write(void *ctx, const struct learn_write writes[], unsigned int
 void holder_link_probe(struct holder_link *link, uint32_t tap_ifindex, uint32_t address);
 
 /* Tell MAC and MTU of an ethdev port for its TAP. May be lost: logged. */
-void holder_link_tap_set(
-	struct holder_link *link, uint32_t tap_ifindex, uint32_t mtu, const uint8_t mac[6]);
+void holder_link_tap_set(struct holder_link *link, uint32_t tap_ifindex, uint32_t mtu,
+	const uint8_t mac[6], bool up);

@@ -261,7 +261,8 @@ static void tap_set_cb(void *ctx, const struct port *port)
 {
 	struct process *p = ctx;
 
-	holder_link_tap_set(&p->holder, port->spec.tap_ifindex, port->mtu, port->mac);
+	holder_link_tap_set(
+		&p->holder, port->spec.tap_ifindex, port->mtu, port->mac, port->link_up);
 }
 
 /* Everything up to the point where only READY and GO are missing. */

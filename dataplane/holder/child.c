@@ -181,6 +181,8 @@ static int list_send(struct holder *h, unsigned int n)
 		msg.type = HANDOVER_HELLO;
 		msg.version = HANDOVER_VERSION;
 	} else if (n <= h->n_ports) {
+		if (h->ports[n - 1].wire_gone) /* it starts again when the wire is back */
+			return 0;
 		msg.type = HANDOVER_PORT;
 		msg.port = h->ports[n - 1].spec;
 	} else if (n == h->n_ports + 1) {

@@ -123,6 +123,8 @@ void wires_event(struct holder *h, unsigned int wire);
 int tap_make(struct holder *h, struct holder_port *port);
 /* Close a TAP; removes the device unless `keep`. */
 void tap_unmake(struct holder_port *port, bool keep);
+/* The wire's link is up or down: so is the TAP's carrier, and the kernel says so at once. */
+void tap_link_set(struct holder *h, struct holder_port *port, bool up);
 /* Watch our namespace's links; a TAP that somebody deletes is made again. */
 int taps_watch(struct holder *h);
 void taps_event(struct holder *h);

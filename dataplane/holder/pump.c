@@ -237,7 +237,7 @@ void pump_start(struct holder *h)
 		struct holder_port *port = &h->ports[i];
 		int rc;
 
-		if (port->spec.backend != PORT_BACKEND_PACKET)
+		if (port->spec.packet_fd < 0) /* ethdev, or a wire that is not there */
 			continue;
 		if (port->spec.role != PORT_ROLE_UPLINK) {
 			filter_set(port, nothing, NELEM(nothing));
@@ -280,10 +280,10 @@ void pump_stop(struct holder *h)
 		} else {
 			/* nobody has read these, they are as old as the death */
 			(void)tap_flush(port->spec.tap_fd);
-			if (port->spec.backend == PORT_BACKEND_PACKET)
+			if (port->spec.packet_fd >= 0)
 				packet_flush(port);
 		}
-		if (port->spec.backend == PORT_BACKEND_PACKET)
+		if (port->spec.packet_fd >= 0)
 			filter_set(port, NULL, 0);
 	}
 	h->pump_since = 0;

@@ -68,6 +68,8 @@ static int tap_set_serve(struct holder *h, const struct handover_tap_set *set)
 	memcpy(port->spec.mac, set->mac, sizeof(port->spec.mac));
 	if (set->mtu != 0)
 		port->spec.mtu = set->mtu;
+	if (set->link != HANDOVER_LINK_KEEP)
+		tap_link_set(h, port, set->link == HANDOVER_LINK_UP);
 	return 0;
 }
 

@@ -83,6 +83,22 @@ fail:
 	return rc;
 }
 
+void tap_link_set(struct holder *h, struct holder_port *port, bool up)
+{
+	const struct port_spec *spec = &port->spec;
+	int rc;
+
+	if (up == port->wire_up)
+		return;
+	port->wire_up = up;
+	rc = tap_carrier_set(spec->tap_fd, up);
+	if (rc == 0)
+		rc = kernel_link_announce(h, spec->tap_ifindex, up);
+	if (rc < 0)
+		log_error("tap_carrier", "tap=%s error=\"%s\"", spec->tap, strerror(-rc));
+	log_info("wire_link", "port=%s up=%d", spec->name, up);
+}
+
 void tap_unmake(struct holder_port *port, bool keep)
 {
 	if (port->spec.tap_fd < 0)

@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #include "dataplane/port/packet.h"
-#include "dataplane/port/tapdev.h"
 #include "dataplane/port/wirelink.h"
+
+#define MTU_UNKNOWN 1500 /* of a wire that is not there */
 
 static void site_return(const struct holder *h)
 {
@@ -172,11 +173,15 @@ static int port_open_one(
 		rc = wire_get(h, line->netns, &port->wire);
 		if (rc == 0)
 			rc = wire_sockets(h, port);
-		if (rc < 0)
+		if (rc == -ENODEV) { /* one lost device must not keep the others from working */
+			port->wire_gone = true;
+			port->spec.mtu = MTU_UNKNOWN;
+		} else if (rc < 0) {
 			return rc;
+		}
 	}
 	rc = tap_make(h, port);
-	if (rc < 0)
+	if (rc < 0 || port->wire_gone)
 		return rc;
 	rc = port_spec_check(&port->spec, &why);
 	if (rc < 0)
@@ -260,16 +265,7 @@ static void port_link_take(
 {
 	struct port_spec *spec = &port->spec;
 
-	if (state->up != port->wire_up) {
-		const int rc = tap_carrier_set(spec->tap_fd, state->up);
-
-		port->wire_up = state->up;
-		if (rc == 0)
-			(void)kernel_link_announce(h, spec->tap_ifindex, state->up);
-		if (rc < 0)
-			log_error("tap_carrier", "tap=%s error=\"%s\"", spec->tap, strerror(-rc));
-		log_info("wire_link", "port=%s up=%d", spec->name, state->up);
-	}
+	tap_link_set(h, port, state->up);
 	if (state->mtu != 0 && state->mtu != spec->mtu) {
 		if (state->mtu < PORT_MTU_MIN || state->mtu > PORT_MTU_MAX) {
 			log_warn("wire_mtu", "port=%s mtu=%u reason=\"out of bounds\"", spec->name,

@@ -117,7 +117,7 @@ static bool body_valid(const struct handover_msg *msg)
 		       msg->probe.address != 0;
 	case HANDOVER_TAP_SET:
 		return msg->tap.tap_ifindex != 0 && msg->tap.tap_ifindex <= INT32_MAX &&
-		       mac_unicast(msg->tap.mac) &&
+		       msg->tap.link <= HANDOVER_LINK_UP && mac_unicast(msg->tap.mac) &&
 		       (msg->tap.mtu == 0 ||
 			       (msg->tap.mtu >= PORT_MTU_MIN && msg->tap.mtu <= PORT_MTU_MAX));
 	default:

@@ -72,13 +72,21 @@ struct handover_neigh_probe {
 	uint32_t address;     /* IPv4, network order */
 };
 
-/* ethdev ports: the wire's MAC and MTU, which only the forwarding process can know; the holder
- * gives them to the TAP. Refused (logged) for packet ports. */
+enum handover_link {
+	HANDOVER_LINK_KEEP = 0,
+	HANDOVER_LINK_DOWN = 1,
+	HANDOVER_LINK_UP = 2,
+};
+
+/* ethdev ports: the wire's MAC, MTU and link, which only the forwarding process can know; the
+ * holder gives them to the TAP. Sent at the start and after each change. Refused (logged) for
+ * packet ports. */
 struct handover_tap_set {
 	uint32_t tap_ifindex;
 	uint32_t mtu; /* octets; 0 = leave */
 	uint8_t mac[6];
-	uint8_t pad[2];
+	uint8_t link; /* enum handover_link */
+	uint8_t pad;
 };
 
 /*

@@ -123,7 +123,7 @@ static inline uint16_t port_tx_burst(
  * state is then unknown and taken as down. A wire interface that was deleted is down.
  *
  * The TAP's carrier follows the wire: for packet ports the holder does that by itself; for ethdev
- * ports the forwarding process must call tap_carrier_set() after a change.
+ * ports the forwarding process must tell it (HANDOVER_TAP_SET) at the start and after a change.
  */
 static inline int port_link_update(struct port *port, bool *changed)
 {

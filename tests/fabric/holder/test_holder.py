@@ -77,7 +77,9 @@ def test(lab):
         conf.write(
             "# ports of the test\n"
             "port up0 role=uplink backend=packet netns=/run/netns/%s device=up0 tap=up0\n"
-            "port p1 role=access backend=packet netns=/run/netns/%s device=p1\n" % (wire, wire))
+            "port p1 role=access backend=packet netns=/run/netns/%s device=p1\n"
+            "port p3 role=access backend=packet netns=/run/netns/%s device=p3\n" % (
+                wire, wire, wire))
 
     # 1. the TAPs are the wires' images
     holder = Holder(lab, site, AUDUMS_TEST_REQUESTS="1", AUDUMS_TEST_READY_MS="1500")
@@ -134,21 +136,35 @@ def test(lab):
     lab.ip(wire, "link", "set", "up0", "mtu", "1550")
     wait_for("MTU", lambda: lab.link(site, "up0")["mtu"] == 1550, 2)
 
-    # 6. a wire that is deleted and made again is found again
+    # 6. a wire that is deleted and made again is found again; the others go on without it
     lab.ip(wire, "link", "del", "p1")
     wait_for("no carrier", lambda: not carrier(lab, site, "p1"), 2)
+    assert "fake_list ports=2" in lab.log_text("holder")
+    os.kill(pid, signal.SIGKILL)
+    wait_for("ping through the pump", lambda: ping(lab, peer, "10.9.0.1"), 1.2)
+    holder.running(4)
+    assert "fake_list ports=1" in lab.log_text("holder")
     lab.ip(peer, "link", "add", "p1", "type", "veth", "peer", "name", "p1", "netns", wire)
     lab.ip(peer, "link", "set", "p1", "up")
     lab.ip(wire, "link", "set", "p1", "up")
     wait_for("carrier again", lambda: carrier(lab, site, "p1"), 3)
     assert lab.link(site, "p1")["address"] == lab.link(wire, "p1")["address"]
-    holder.running(4)
+    holder.running(5)
+
+    # one that was not there at the start is opened when it comes
+    assert not carrier(lab, site, "p3")
+    lab.ip(wire, "link", "add", "p3", "up", "type", "veth", "peer", "name", "p3", "netns", peer)
+    lab.ip(peer, "link", "set", "p3", "up")
+    wait_for("carrier of the late port", lambda: carrier(lab, site, "p3"), 3)
+    assert lab.link(site, "p3")["address"] == lab.link(wire, "p3")["address"]
+    holder.running(6)
+    assert "fake_list ports=3" in lab.log_text("holder")
 
     # 7. a TAP that somebody deletes is made again
     lab.ip(site, "link", "del", "up0")
     wait_for("the TAP", lambda: lab.link(site, "up0") and carrier(lab, site, "up0"), 3)
     assert lab.link(site, "up0")["address"] == lab.link(wire, "up0")["address"]
-    holder.running(5)
+    holder.running(7)
 
     # 8. SIGTERM removes everything
     assert lab.stop(holder.process) == 0

@@ -147,6 +147,7 @@ static void test_all_types(void **state)
 		case HANDOVER_TAP_SET:
 			out.tap.tap_ifindex = 5;
 			out.tap.mac[5] = 1;
+			out.tap.link = HANDOVER_LINK_UP;
 			break;
 		default:
 			break;
