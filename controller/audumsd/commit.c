@@ -183,8 +183,6 @@ static void fold_done(struct commit_log *log)
 /* The step's transaction was done. */
 static void step_done(struct commit_log *log, int status, int64_t revision)
 {
-	bool staged;
-
 	switch (log->step) {
 	case STEP_STAGE:
 		if (status < 0) {
@@ -205,11 +203,10 @@ static void step_done(struct commit_log *log, int status, int64_t revision)
 		log->head = log->next;
 		log->next = NULL;
 		log->head_rev = revision;
-		staged = log->head->chunks;
-		log->unfolded = staged;
-		log->step = staged                                      ? STEP_FOLD_LIST
-			    : revision - log->compacted > COMPACT_EVERY ? STEP_COMPACT
-									: STEP_IDLE;
+		log->unfolded = log->head->chunks;
+		log->step = revision - log->compacted > COMPACT_EVERY && !log->unfolded
+				    ? STEP_COMPACT
+				    : STEP_IDLE;
 		commit_ops_free(&log->ops);
 		report(log, 0);
 		return;
@@ -502,6 +499,15 @@ bool commit_log_busy(const struct commit_log *log)
 	return log->step != STEP_IDLE;
 }
 
+bool commit_log_settle(struct commit_log *log)
+{
+	if (log->step == STEP_IDLE && log->unfolded) {
+		log->step = STEP_FOLD_LIST;
+		drive(log);
+	}
+	return !log->unfolded;
+}
+
 static bool ops_small(const struct commit_ops *ops)
 {
 	size_t bytes = 0;
@@ -517,11 +523,8 @@ void commit_run(struct commit_log *log, struct commit_ops *ops, uint64_t generat
 	char change[64];
 	uint64_t random;
 
-	/* a large change that could not be folded (no room on the disk) goes first */
-	if (log->step == STEP_IDLE && log->unfolded) {
-		log->step = STEP_FOLD_LIST;
-		drive(log);
-	}
+	/* a large change that was not folded yet goes first */
+	commit_log_settle(log);
 	if (log->step != STEP_IDLE || log->unfolded) {
 		commit_ops_free(ops);
 		done(arg, log->step != STEP_IDLE ? -EBUSY : -ENOSPC);

@@ -47,13 +47,21 @@ void commit_log_open(struct commit_log *log, commit_done_fn *done, void *arg);
 /* The head's generation; 0: nothing was ever committed. */
 uint64_t commit_log_generation(const struct commit_log *log);
 
-/* True from commit_run() until nothing is left to do for that change. */
+/* True from commit_run() until its `done`. */
 bool commit_log_busy(const struct commit_log *log);
 
 /*
+ * Fold what was committed, if it is not yet. For the caller to choose the moment: it takes a
+ * transaction for every 120 records, and nothing waits for it but the next change, which does it
+ * otherwise. Returns false when there is still something to fold (the store failed, or has not
+ * answered yet).
+ */
+bool commit_log_settle(struct commit_log *log);
+
+/*
  * Commit `ops` (taken over; *ops is empty afterwards) as generation `generation`, larger than the
- * head's. `done` is called once, at the latest when the change is committed; folding goes on
- * behind it. -EBUSY: another change is not finished.
+ * head's. `done` is called once; a large change is to be folded after it.
+ * -EBUSY: another change is not finished.
  */
 void commit_run(struct commit_log *log, struct commit_ops *ops, uint64_t generation,
 	commit_done_fn *done, void *arg);

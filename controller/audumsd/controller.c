@@ -20,6 +20,16 @@ uint64_t clock_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+#define SETTLE_AGAIN_MS 2000
+
+static void on_settle(void *arg)
+{
+	struct controller *c = arg;
+
+	if (!intent_settle(c->intent))
+		loop_timer_arm(c->settle, SETTLE_AGAIN_MS, 0);
+}
+
 /* First the nodes: what they have to do begins while the rest is being told. */
 static void on_committed(void *arg, const struct intent_commit *commit)
 {
@@ -28,6 +38,8 @@ static void on_committed(void *arg, const struct intent_commit *commit)
 	nodes_committed(c, commit);
 	operations_committed(c->operations, commit->operation);
 	status_committed(c, commit);
+	/* in the next turn, when what was sent is on the wire */
+	loop_timer_arm(c->settle, 0, 0);
 }
 
 static void on_opened(void *arg, int status)
@@ -49,7 +61,8 @@ int controller_new(struct controller **out, struct loop *loop, struct store *sto
 	c->nodes = nodes_new(c);
 	c->operations = operations_new(c);
 	c->shows = shows_new(c);
-	if (!c->status || !c->watchers || !c->nodes || !c->operations || !c->shows) {
+	c->settle = loop_timer_new(loop, on_settle, c);
+	if (!c->status || !c->watchers || !c->nodes || !c->operations || !c->shows || !c->settle) {
 		controller_free(c);
 		return -ENOMEM;
 	}
@@ -84,6 +97,7 @@ void controller_free(struct controller *c)
 	watchers_free(c->watchers);
 	status_free(c->status);
 	intent_free(c->intent);
+	loop_timer_free(c->settle);
 	free(c);
 }
 

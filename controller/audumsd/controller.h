@@ -39,6 +39,7 @@ struct controller {
 	struct shows *shows;
 	struct status *status;
 	struct watchers *watchers;
+	struct loop_timer *settle; /* of the intent, when the nodes have been told */
 };
 
 struct controller_options {

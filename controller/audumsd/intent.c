@@ -461,6 +461,11 @@ void intent_change(struct intent *intent, const struct intent_request *request,
 	change_commit(intent, request, result, done, arg);
 }
 
+bool intent_settle(struct intent *intent)
+{
+	return commit_log_settle(intent->log);
+}
+
 Audums__V1__Operation **intent_take_operations(struct intent *intent, size_t *n)
 {
 	Audums__V1__Operation **list = intent->operations;

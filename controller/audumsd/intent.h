@@ -115,6 +115,12 @@ void intent_change(struct intent *intent, const struct intent_request *request,
 	struct intent_result *result, void (*done)(void *arg, struct intent_result *result),
 	void *arg);
 
+/*
+ * Finish what a large change has left to be done in the store (commit_log_settle()). Returns false
+ * when there is still something; call again later.
+ */
+bool intent_settle(struct intent *intent);
+
 /* ---- operations (see operations.h) ---- */
 
 /* The operations that were in the store when it was opened, oldest first, to be taken over once;
