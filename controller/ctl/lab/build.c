@@ -20,6 +20,9 @@
 
 #define ACCESS_WIRE_MTU 9216 /* what a workload sends is for the fabric to judge */
 #define WORKLOAD_MTU    1500
+/* Interface indexes of the wires' ends, which no other end has: see rtnl_veth_add(). */
+#define UPLINK_INDEX    100000U
+#define ACCESS_INDEX    200000U
 
 /* Keys are set before any device exists: new devices take over the defaults. */
 static const char *const site_sysctls[][2] = {
@@ -103,7 +106,8 @@ static int make_link_end(const struct lab *lab, struct rtnl *bb, unsigned int in
 	fd = netns_open(netns);
 	if (fd < 0)
 		return fd;
-	ret = rtnl_veth_add(bb, dev, link->mtu, fd, link->end[e].port, link->mtu);
+	ret = rtnl_veth_add(
+		bb, dev, link->mtu, fd, link->end[e].port, link->mtu, UPLINK_INDEX + 2 * index + e);
 	close(fd);
 	if (ret)
 		return ret;
@@ -166,8 +170,8 @@ static int make_access_ports(const struct lab *lab, struct lab_err *err)
 		for (unsigned int p = 0; !ret && p < node->access_count; p++) {
 			lab_parked_dev(lab, i, p, dev);
 			snprintf(alias, sizeof(alias), "%s/%s", node->name, node->access[p]);
-			ret = rtnl_veth_add(
-				ext, dev, WORKLOAD_MTU, fd, node->access[p], ACCESS_WIRE_MTU);
+			ret = rtnl_veth_add(ext, dev, WORKLOAD_MTU, fd, node->access[p],
+				ACCESS_WIRE_MTU, ACCESS_INDEX + p);
 			if (!ret)
 				ret = rtnl_link_alias(ext, dev, alias);
 			if (!ret)
@@ -197,7 +201,7 @@ static int make_management_node(const struct lab *lab, struct rtnl *ctl, unsigne
 	fd = netns_open(netns);
 	if (fd < 0)
 		return fd;
-	ret = rtnl_veth_add(ctl, dev, 1500, fd, "mgmt0", 1500);
+	ret = rtnl_veth_add(ctl, dev, 1500, fd, "mgmt0", 1500, 0);
 	close(fd);
 	if (!ret)
 		ret = netns_sysctl(netns, "net/ipv6/conf/mgmt0/disable_ipv6", "1");

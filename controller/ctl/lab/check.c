@@ -111,7 +111,7 @@ static void check_kernel(struct check *c)
 	for (int i = 0; !ret && i < 3; i++) {
 		static const char *const kinds[] = {"bridge", "veth", "vxlan"};
 		int made = i == 0   ? rtnl_bridge_add(nl, "br")
-			   : i == 1 ? rtnl_veth_add(nl, "a", 1500, -1, "b", 1500)
+			   : i == 1 ? rtnl_veth_add(nl, "a", 1500, -1, "b", 1500, 0)
 				    : rtnl_vxlan_add(nl, "vx", 1);
 
 		if (!made)

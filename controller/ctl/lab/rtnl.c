@@ -125,7 +125,7 @@ static struct ifinfomsg *rtnl_link_change(struct rtnl *nl, const char *name)
 }
 
 int rtnl_veth_add(struct rtnl *nl, const char *name, uint32_t mtu, int peer_ns, const char *peer,
-	uint32_t peer_mtu)
+	uint32_t peer_mtu, uint32_t peer_index)
 {
 	struct nlattr *info, *data, *end;
 	struct ifinfomsg *ifi;
@@ -139,6 +139,7 @@ int rtnl_veth_add(struct rtnl *nl, const char *name, uint32_t mtu, int peer_ns, 
 	end = mnl_attr_nest_start(nl->nlh, VETH_INFO_PEER);
 	ifi = mnl_nlmsg_put_extra_header(nl->nlh, sizeof(*ifi));
 	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)peer_index;
 	mnl_attr_put_strz(nl->nlh, IFLA_IFNAME, peer);
 	mnl_attr_put_u32(nl->nlh, IFLA_MTU, peer_mtu);
 	if (peer_ns >= 0)

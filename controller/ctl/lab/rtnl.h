@@ -19,10 +19,12 @@ void rtnl_close(struct rtnl *nl);
 
 /*
  * A veth pair, both ends down: `name` here and `peer` in the namespace behind `peer_ns` (a
- * descriptor; -1: here). MTUs in octets of layer 3.
+ * descriptor; -1: here). MTUs in octets of layer 3. `peer_index` is the peer's interface index, 0
+ * for any: of two ends that happen to have the same one the kernel reports a lost carrier up to a
+ * second late (linkwatch_urgent_event() takes them for one device).
  */
 int rtnl_veth_add(struct rtnl *nl, const char *name, uint32_t mtu, int peer_ns, const char *peer,
-	uint32_t peer_mtu);
+	uint32_t peer_mtu, uint32_t peer_index);
 /* A bridge without spanning tree, multicast snooping and forward delay. */
 int rtnl_bridge_add(struct rtnl *nl, const char *name);
 /* A VXLAN device without addresses, to see whether the kernel has such. */
