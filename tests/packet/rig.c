@@ -50,7 +50,8 @@ const uint8_t *rig_mac(unsigned int port)
 int rig_group_setup(void **state)
 {
 	const char *const more[] = {"--log-level=*:error", NULL};
-	struct eal_options options = {.memory_mb = 128, .run_dir = world.dir, .more = more};
+	struct eal_options options = {
+		.workers = 1, .memory_mb = 128, .run_dir = world.dir, .more = more};
 	char name[32];
 
 	snprintf(world.dir, sizeof(world.dir), "/tmp/audums-packet-XXXXXX");
@@ -175,6 +176,13 @@ struct rig *rig_open(const struct rig_options *options)
 	return rig;
 }
 
+void rig_hand_over(struct rig *rig)
+{
+	rcu_worker_offline(&rig->dp->tables->rcu, 0);
+	rcu_worker_unregister(&rig->dp->tables->rcu, 0);
+	rig->handed_over = true;
+}
+
 void rig_close(struct rig *rig)
 {
 	void *m;
@@ -186,8 +194,8 @@ void rig_close(struct rig *rig)
 			rte_pktmbuf_free(m);
 	}
 	assert_int_equal(rig_mbufs(rig), 0);
-	rcu_worker_offline(&rig->dp->tables->rcu, 0);
-	rcu_worker_unregister(&rig->dp->tables->rcu, 0);
+	if (!rig->handed_over)
+		rig_hand_over(rig);
 	dataplane_destroy(rig->dp);
 	rte_mempool_free(rig->pool);
 	for (unsigned int i = 0; i < RIG_PORTS; i++)

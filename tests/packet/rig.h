@@ -47,6 +47,7 @@ struct rig {
 	uint16_t probe_port;
 	rte_be32_t probe_addr;
 	struct rte_mempool *pool; /* of frames that the test sends */
+	bool handed_over;
 };
 
 /* cmocka group fixtures: the EAL and the rings, once a process. */
@@ -58,6 +59,10 @@ struct rig *rig_open(const struct rig_options *options);
 void rig_close(struct rig *rig);
 
 const uint8_t *rig_mac(unsigned int port);
+
+/* Give the walking over to a thread: the test no longer walks itself, and dataplane_start() may be
+ * called (worker_stop() before rig_close()). */
+void rig_hand_over(struct rig *rig);
 
 /* Put a frame where port `port` receives; rig_run() takes it in. */
 void rig_send(struct rig *rig, unsigned int port, const struct frame_bytes *frame);
