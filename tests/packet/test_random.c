@@ -104,13 +104,14 @@ static void uplink_make(struct dice *d, struct frame_bytes *f, unsigned int port
 	}
 }
 
-/* Damage outside of the octets that say which segment it is. */
+/* Damage outside of the octets that say which segment it is: the VNI, and the mark behind headers.
+ */
 static void damage(struct dice *d, struct frame_bytes *f, bool uplink)
 {
 	const unsigned int times = roll(d, 4);
 
 	for (unsigned int i = 0; i < times && f->len > 0; i++) {
-		const size_t at = roll(d, (uint32_t)RTE_MIN(f->len, (size_t)64));
+		const size_t at = roll(d, (uint32_t)RTE_MIN(f->len, (size_t)(uplink ? 64 : 42)));
 
 		if (uplink && at >= 46 && at <= 48)
 			continue;
