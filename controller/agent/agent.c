@@ -220,20 +220,39 @@ static int note_leaving(struct agent *a, const struct segment *s)
 	return 0;
 }
 
-/* Segments (or VNIs of segments) that the message takes away. */
-static void note_all_leaving(struct agent *a, const Audums__V1__DesiredState *m)
+static int compare_config(const void *x, const void *y)
 {
+	return strcmp((*(Audums__V1__SegmentConfig *const *)x)->name,
+		(*(Audums__V1__SegmentConfig *const *)y)->name);
+}
+
+static int compare_text(const void *x, const void *y)
+{
+	return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+/* Segments (or VNIs of segments) that the message takes away. Sorts the message's lists, whose
+ * order means nothing. */
+static void note_all_leaving(struct agent *a, Audums__V1__DesiredState *m)
+{
+	if (m->n_segments)
+		qsort(m->segments, m->n_segments, sizeof(*m->segments), compare_config);
+	if (m->n_removed_segments)
+		qsort(m->removed_segments, m->n_removed_segments, sizeof(*m->removed_segments),
+			compare_text);
 	for (size_t i = 0; i < a->desired.count; i++) {
 		const struct segment *s = a->desired.segments[i];
+		Audums__V1__SegmentConfig key = {.name = s->cfg->name}, *k = &key, **now = NULL;
 		bool stays = !m->full;
 
-		for (size_t k = 0; k < m->n_segments; k++)
-			if (strcmp(m->segments[k]->name, s->cfg->name) == 0) {
-				stays = m->segments[k]->vni == s->cfg->vni;
-				break;
-			}
-		for (size_t k = 0; k < m->n_removed_segments && stays; k++)
-			stays = strcmp(m->removed_segments[k], s->cfg->name) != 0;
+		if (m->n_segments)
+			now = bsearch(&k, m->segments, m->n_segments, sizeof(*m->segments),
+				compare_config);
+		if (now)
+			stays = (*now)->vni == s->cfg->vni;
+		else if (stays && m->n_removed_segments)
+			stays = !bsearch(&key.name, m->removed_segments, m->n_removed_segments,
+				sizeof(*m->removed_segments), compare_text);
 		if (!stays)
 			note_leaving(a, s);
 	}

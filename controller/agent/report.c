@@ -284,8 +284,8 @@ static bool all_applied(const struct agent *a)
 	const struct desired *d = &a->desired;
 	const char *message;
 
-	if (!d->base || !a->kernel.base_ok || !a->kernel_settled || !frr_settled(&a->frr) ||
-		a->leaving_count)
+	if (!d->base || !a->kernel.up || !a->kernel.base_ok || !a->kernel_settled ||
+		!frr_settled(&a->frr) || a->leaving_count)
 		return false;
 	for (size_t i = 0; i < d->count; i++)
 		if (report_segment_state(a, d->segments[i], &message) !=
@@ -305,7 +305,8 @@ static bool is_gone(const struct agent *a, const struct leaving *l)
 	if (kmodel_name(&a->kernel.model, name) || kernel_has_vni(&a->kernel, l->vni))
 		return false;
 	render_key_vni(key, l->vni);
-	if (conf_find(&a->frr.bgpd.applied, CONF_VNI, key))
+	/* what a dead bgpd held died with it */
+	if (a->frr.bgpd.up && conf_find(&a->frr.bgpd.applied, CONF_VNI, key))
 		return false;
 	v = a->frr.have_vnis ? rb_vnis_find(&a->frr.vnis, l->vni) : NULL;
 	return !v || !a->frr.bgpd.up;

@@ -341,41 +341,49 @@ static void got_bfd(void *arg, int status, const char *text, size_t len)
 {
 	struct frr *f = arg;
 
-	if (status != VTY_LOST) {
-		rb_bfd_clear(&f->bfd);
-		if (len > 0 && rb_bfd_parse(&f->bfd, text) < 0)
-			log_warn("frr_malformed", "daemon=bfdd command=peers");
-		else if (f->bfd_epoch == f->bfdd.epoch && f->bfdd.in_flight == 0)
-			judge_bfd(f);
-	}
-	answer_last(f);
+	f->asked_bfdd = false;
+	if (status == VTY_LOST)
+		return;
+	rb_bfd_clear(&f->bfd);
+	if (len > 0 && rb_bfd_parse(&f->bfd, text) < 0)
+		log_warn("frr_malformed", "daemon=bfdd command=peers");
+	else if (f->bfd_epoch == f->bfdd.epoch && f->bfdd.in_flight == 0)
+		judge_bfd(f);
+	f->changed(f->arg);
 }
 
 /* zebra is asked for nothing; that it answers is enough. */
 static void got_echo(void *arg, int status, const char *text, size_t len)
 {
-	answer_last(arg);
+	struct frr *f = arg;
+
+	f->asked_zebra = false;
 }
 
-static void ask_one(struct frr *f, struct daemon *dm, const char *command, vty_done_fn *done)
+static bool ask_one(struct frr *f, struct daemon *dm, const char *command, vty_done_fn *done)
 {
-	if (dm->up && vty_send(dm->vty, command, done, f) == 0)
-		f->asked++;
+	return dm->up && vty_send(dm->vty, command, done, f) == 0;
 }
 
+/* A daemon that hangs holds only itself up. */
 static void ask(struct frr *f)
 {
-	if (f->asked)
+	if (!f->asked_bfdd) {
+		f->bfd_epoch = f->bfdd.epoch;
+		f->asked_bfdd = ask_one(f, &f->bfdd, "show bfd peers json", got_bfd);
+	}
+	if (!f->asked_zebra)
+		f->asked_zebra = ask_one(f, &f->zebra, "echo audums", got_echo);
+	if (f->asked) {
+		schedule(f);
 		return;
+	}
 	f->asked_at_ms = loop_now_ms();
 	f->asked_epoch = f->bgpd.epoch;
-	f->bfd_epoch = f->bfdd.epoch;
-	ask_one(f, &f->bgpd, "show bgp l2vpn evpn vni json", got_vnis);
-	ask_one(f, &f->bgpd, "show bgp summary json", got_summary);
-	ask_one(f, &f->bfdd, "show bfd peers json", got_bfd);
-	ask_one(f, &f->zebra, "echo audums", got_echo);
-	if (!f->asked)
-		schedule(f);
+	f->asked += ask_one(f, &f->bgpd, "show bgp l2vpn evpn vni json", got_vnis);
+	f->asked += ask_one(f, &f->bgpd, "show bgp summary json", got_summary);
+	/* When bgpd answers, answer_last() sets the timer anew. */
+	schedule(f);
 }
 
 static void timer(void *arg)

@@ -25,7 +25,8 @@ struct frr {
 	struct rb_bfd bfd;
 	bool have_vnis, have_summary; /* of the bgpd that runs now */
 	struct loop_timer *timer;
-	unsigned int asked;   /* answers outstanding */
+	unsigned int asked; /* answers of bgpd outstanding */
+	bool asked_bfdd, asked_zebra;
 	uint64_t asked_epoch; /* bgpd's configuration when they were asked */
 	uint64_t bfd_epoch;
 	uint64_t asked_at_ms, cost_ms;

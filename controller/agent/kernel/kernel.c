@@ -18,6 +18,7 @@
 #define ROUNDS       8
 #define ROUNDS_QUIET 4 /* more rounds than any change needs: events are missing */
 #define TOLERATED    2 /* failed slices in a row that are nobody's concern */
+#define SLOWED       7 /* as if so many slices had failed */
 #define BACKOFF_MIN  5
 #define BACKOFF_MAX  500
 #define REPAIRS_RATE 200 /* a second; beyond it somebody fights with us and we slow down */
@@ -270,6 +271,7 @@ static bool repairs_too_many(struct kernel *k, size_t count)
 	}
 	if (k->repairs > REPAIRS_RATE) {
 		log_warn("repairs_slowed", "in_this_second=%u", k->repairs);
+		k->failures = SLOWED;
 		return true;
 	}
 	k->repairs += (unsigned int)count;

@@ -325,6 +325,7 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 	struct klink *l, before;
 	const struct nlattr *a;
 	char name[IFNAMSIZ] = "";
+	uint8_t operstate = IF_OPER_DOWN;
 	bool fresh = false;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || ifi->ifi_index <= 0)
@@ -388,7 +389,7 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 			attr_text(l->alias, sizeof(l->alias), a);
 			break;
 		case IFLA_OPERSTATE:
-			l->oper_up = attr_u8(a, IF_OPER_UNKNOWN) == IF_OPER_UP;
+			operstate = attr_u8(a, IF_OPER_UNKNOWN);
 			break;
 		case IFLA_LINKINFO:
 			read_linkinfo(l, a);
@@ -400,6 +401,10 @@ static int feed_link(struct kmodel *m, const struct nlmsghdr *nlh)
 			break;
 		}
 	}
+	/* A TAP whose carrier has not changed since it is up says "unknown" (RFC 2863). */
+	l->oper_up =
+		operstate == IF_OPER_UP ||
+		(operstate == IF_OPER_UNKNOWN && (l->flags & IFF_UP) && (l->flags & IFF_LOWER_UP));
 	if (!l->master)
 		l->isolated = l->learning = l->neigh_suppress = KLINK_UNKNOWN;
 	if (!fresh && link_equal(&before, l))
