@@ -17,7 +17,7 @@
 #include "proto/lib/log.h"
 #include "tests/unit/mirror/world.h"
 
-static const char *const NAMES[] = {"overlay", "linkdown"};
+static const char *const NAMES[] = {"overlay", "linkdown", "frr"};
 
 static unsigned int feed(struct world *w, const struct recording *r, uint32_t kind)
 {
