@@ -228,6 +228,8 @@ static int dump_read(struct mirror_sock *s, uint64_t now_ms)
 			dump_again(s, now_ms, "overrun");
 		return 1;
 	}
+	if (len == 0)
+		return -ENOTCONN; /* no netlink socket says so */
 	s->stats.messages++;
 	if ((size_t)len < sizeof(*h) || !s->dumping || h->nlmsg_seq != s->seq)
 		return 1; /* of a dump that was given up */
@@ -277,6 +279,8 @@ static int event_read(struct mirror_sock *s)
 		log_warn("netlink_overrun", "overruns=%llu", (unsigned long long)s->stats.overruns);
 		return 1;
 	}
+	if (len == 0)
+		return -ENOTCONN;
 	s->stats.messages++;
 	if ((size_t)len > BUF_SIZE || mirror_feed(s->m, s->buf, (size_t)len) & MIRROR_SEEN_OVERRUN)
 		s->wanted = MIRROR_ALL;
