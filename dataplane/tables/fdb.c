@@ -14,6 +14,7 @@
 
 #include <rte_common.h>
 #include <rte_prefetch.h>
+#include <rte_vect.h>
 
 #include "dataplane/tables/mem.h"
 
@@ -109,15 +110,35 @@ static inline uint32_t fdb_home(const struct fdb *fdb, uint64_t key)
 	return (uint32_t)(((key ^ key >> 32) * fdb->seed) >> fdb->shift);
 }
 
-/* Bit i: slot i holds the key. */
-static inline unsigned int bucket_match(const struct bucket *b, uint64_t key)
+/* Slot of the key in a bucket, or SLOTS. */
+#ifdef __SSE4_1__
+/* Four compares instead of seven branches; an aligned load of two words is atomic for each word. */
+static inline unsigned int bucket_slot(const struct bucket *b, uint64_t key)
 {
-	unsigned int hit = 0;
+	const __m128i *at = (const __m128i *)(const void *)b->keys,
+		      k = _mm_set1_epi64x((int64_t)key);
+	const __m128i m0 = _mm_cmpeq_epi64(_mm_load_si128(at), k);
+	const __m128i m1 = _mm_cmpeq_epi64(_mm_load_si128(at + 1), k);
+	const __m128i m2 = _mm_cmpeq_epi64(_mm_load_si128(at + 2), k);
+	const __m128i m3 = _mm_cmpeq_epi64(_mm_load_si128(at + 3), k);
+	const __m128i low = _mm_packs_epi32(m0, m1), high = _mm_packs_epi32(m2, m3);
+	/* two bits a slot; the eighth word is no key */
+	unsigned int hit = (unsigned int)_mm_movemask_epi8(_mm_packs_epi16(low, high)) & 0x3fff;
 
-	for (unsigned int i = 0; i < SLOTS; i++)
-		hit |= (unsigned int)(__atomic_load_n(&b->keys[i], __ATOMIC_RELAXED) == key) << i;
-	return hit;
+	__atomic_signal_fence(__ATOMIC_ACQUIRE); /* x86 keeps the order of loads */
+	return (unsigned int)__builtin_ctz(hit | 1u << (2 * SLOTS)) / 2;
 }
+#else
+static inline unsigned int bucket_slot(const struct bucket *b, uint64_t key)
+{
+	unsigned int slot = 0;
+
+	while (slot < SLOTS && __atomic_load_n(&b->keys[slot], __ATOMIC_RELAXED) != key)
+		slot++;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return slot;
+}
+#endif
 
 /* Bucket with the key, and its slot; NULL if none has it. */
 static inline struct bucket *chain_find(
@@ -127,11 +148,10 @@ static inline struct bucket *chain_find(
 
 	do {
 		struct bucket *b = &fdb->buckets[at];
-		unsigned int hit = bucket_match(b, key);
+		unsigned int at_slot = bucket_slot(b, key);
 
-		if (likely(hit)) {
-			*slot = (unsigned int)__builtin_ctz(hit);
-			__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (likely(at_slot < SLOTS)) {
+			*slot = at_slot;
 			return b;
 		}
 		at = __atomic_load_n(&b->next, __ATOMIC_ACQUIRE);
