@@ -107,7 +107,10 @@ void fdb_destroy(struct fdb *fdb)
 
 static inline uint32_t fdb_home(const struct fdb *fdb, uint64_t key)
 {
-	return (uint32_t)(((key ^ key >> 32) * fdb->seed) >> fdb->shift);
+	/* Two rounds: MACs are often counted up, which one multiplication does not spread enough. */
+	uint64_t h = (key ^ key >> 32) * fdb->seed;
+
+	return (uint32_t)(((h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15)) >> fdb->shift);
 }
 
 /* Slot of the key in a bucket, or SLOTS. */

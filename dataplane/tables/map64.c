@@ -13,7 +13,10 @@
 
 static uint32_t home(const struct map64 *map, uint64_t key)
 {
-	return (uint32_t)(((key ^ key >> 32) * map->seed) >> map->shift);
+	/* Two rounds: MACs are often counted up, which one multiplication does not spread enough. */
+	uint64_t h = (key ^ key >> 32) * map->seed;
+
+	return (uint32_t)(((h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15)) >> map->shift);
 }
 
 static int resize(struct map64 *map, unsigned int bits)
