@@ -24,7 +24,7 @@
 
 #define MBUFS_DEFAULT   4095
 #define MBUFS_ETHDEV    1536 /* descriptors of both rings and some in flight */
-#define MBUF_CACHE      128
+#define MBUF_CACHE      512  /* floods take many at once; what passes the cache comes back cold */
 #define LINK_POLL_MS    100
 #define TURN_MAX_MS     1000
 #define EVENTS_A_TURN   256

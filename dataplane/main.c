@@ -29,7 +29,7 @@
 
 #define HANDOVER_TIMEOUT_MS 10000
 #define SYNC_TIMEOUT_MS     2000
-#define SYNC_POLL_MS	    2 /* a turn may end the dump and then wait */
+#define SYNC_POLL_MS        2 /* a turn may end the dump and then wait */
 #define GO_TIMEOUT_MS       5000
 #define MEMORY_MB           64
 #define MEMORY_ETHDEV_MB    32 /* more, a port */
@@ -140,7 +140,7 @@ static int arguments_parse(struct arguments *a, int argc, char **argv)
 			a->workers = (unsigned int)v;
 			break;
 		case MBUFS:
-			v = number("mbufs", optarg, 512, 1 << 24);
+			v = number("mbufs", optarg, 1024, 1 << 24);
 			a->mbufs = (unsigned int)v;
 			break;
 		case MEMORY:

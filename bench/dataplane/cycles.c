@@ -422,7 +422,7 @@ int main(int argc, char **argv)
 	if (eal_start(&options) < 0)
 		return 1;
 	b.pool = rte_pktmbuf_pool_create(
-		"bench", 16383, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		"bench", 16383, 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (b.pool == NULL)
 		return 1;
 	if (argc <= 1)

@@ -43,11 +43,14 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 	uint16_t bd = BD_NONE;
 	unsigned int k = 0;
 
+	for (unsigned int i = 0; i < NODE_AHEAD; i++)
+		node_prefetch(pkts, i, n);
 	for (unsigned int i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 		uint64_t smac, dmac;
 
+		node_prefetch(pkts, i + NODE_AHEAD, n);
 		if (m->port != port) {
 			port = m->port;
 			bd = port_bd(&tables->ports, port);

@@ -101,6 +101,16 @@ static inline rte_edge_t node_drop(struct worker *w, const struct rte_node *node
 	return EDGE_DROP;
 }
 
+/* How far ahead of the present packet the next ones' octets are fetched. */
+#define NODE_AHEAD 4
+
+/* Fetch the first octets of packet `i` of n, if there is one. */
+static inline void node_prefetch(struct rte_mbuf **pkts, unsigned int i, unsigned int n)
+{
+	if (likely(i < n))
+		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], const void *));
+}
+
 /* Hand each of n packets to its edge, runs of the same one together. */
 static inline void node_hand_on(struct rte_graph *graph, struct rte_node *node,
 	const rte_edge_t *edges, void **objs, unsigned int n)

@@ -158,7 +158,10 @@ static void underlay_chunk(struct rte_graph *graph, struct rte_node *node, struc
 	rte_edge_t edges[NODE_CHUNK];
 	unsigned int k = 0;
 
+	for (unsigned int i = 0; i < NODE_AHEAD; i++)
+		node_prefetch(pkts, i, n);
 	for (unsigned int i = 0; i < n; i++) {
+		node_prefetch(pkts, i + NODE_AHEAD, n);
 		edges[i] = input_one(w, node, trace, pkts[i], &addrs[k]);
 		if (likely(edges[i] == NEED_LOOKUP))
 			place[k++] = (uint8_t)i;
