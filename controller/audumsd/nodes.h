@@ -41,6 +41,9 @@ struct node {
 	struct strmap reports[REPORT_KINDS];
 	Audums__V1__AgentEvent *events[NODE_EVENTS]; /* a ring */
 	uint64_t n_events;                           /* ever */
+	uint64_t events_from_ms;                     /* begin of the second that is counted */
+	unsigned int events_logged;                  /* in it */
+	unsigned int events_unlogged;
 
 	/* desired.c: what is to be sent */
 	struct strmap dirty; /* names of segments (own copies) */

@@ -14,8 +14,9 @@
 #include "controller/audumsd/status.h"
 #include "proto/lib/log.h"
 
-#define REPORT_BYTES (64 * 1024) /* of one item */
-#define EVENT_BYTES  1024
+#define REPORT_BYTES  (64 * 1024) /* of one item */
+#define EVENT_BYTES   1024
+#define EVENTS_LOGGED 50 /* a second, of each node */
 
 static const size_t kind_max[REPORT_KINDS] = {
 	[REPORT_SEGMENT] = SIZE_MAX, /* only those of the intent */
@@ -169,16 +170,36 @@ void report_take(struct node *node, const Audums__V1__Report *report)
 	operations_changed(node->c->operations);
 }
 
+/* A node that tells more than this is counted, not quoted, in the log. */
+static bool event_loggable(struct node *node)
+{
+	uint64_t now = loop_now_ms();
+
+	if (now - node->events_from_ms >= 1000) {
+		if (node->events_unlogged)
+			log_warn("node_events_not_logged", "node=%s events=%u", node->name,
+				node->events_unlogged);
+		node->events_from_ms = now;
+		node->events_logged = 0;
+		node->events_unlogged = 0;
+	}
+	if (node->events_logged++ < EVENTS_LOGGED)
+		return true;
+	node->events_unlogged++;
+	return false;
+}
+
 void report_event(struct node *node, const Audums__V1__AgentEvent *event)
 {
 	Audums__V1__AgentEvent **slot = &node->events[node->n_events % NODE_EVENTS];
 	char kind[128], object[256], message[800];
 	ProtobufCMessage *copy;
 
-	log_info("node_event", "node=%s kind=%s object=%s message=%s", node->name,
-		log_quote(kind, sizeof(kind), event->kind),
-		log_quote(object, sizeof(object), event->object),
-		log_quote(message, sizeof(message), event->message));
+	if (event_loggable(node))
+		log_info("node_event", "node=%s kind=%s object=%s message=%s", node->name,
+			log_quote(kind, sizeof(kind), event->kind),
+			log_quote(object, sizeof(object), event->object),
+			log_quote(message, sizeof(message), event->message));
 	if (audums__v1__agent_event__get_packed_size(event) > EVENT_BYTES)
 		return;
 	copy = message_clone(&event->base);

@@ -34,6 +34,8 @@ static void controller_begin(struct fixture *f)
 	struct rpc_error rpc_error;
 	char path[128], error[512];
 
+	if (f->external)
+		return;
 	snprintf(path, sizeof(path), "%s/audums.db", f->dir);
 	error[0] = '\0';
 	must(store_sqlite_open(path, &f->store, error, sizeof(error)), "store", error);
@@ -99,7 +101,7 @@ void fixture_restart(struct fixture *f)
 void fixture_stop(struct fixture *f)
 {
 	static const char *const files[] = {"audums.db", "audums.db-wal", "audums.db-shm",
-		"cert.pem", "key.pem", "ca.pem", "socket"};
+		"cert.pem", "key.pem", "server.pem", "server.key", "ca.pem", "socket"};
 	char path[160];
 
 	controller_end(f);
@@ -420,7 +422,7 @@ struct agent *agent_start(struct fixture *f, const char *name, const char *ident
 
 	a->f = f;
 	snprintf(a->name, sizeof(a->name), "%s", name);
-	snprintf(a->instance, sizeof(a->instance), "i%u", ++f->n_certs);
+	snprintf(a->instance, sizeof(a->instance), "i%u", ++f->n_agents);
 	snprintf(uri, sizeof(uri), "audums://node/%s", name);
 	a->client = fixture_client(f, identity ? identity : uri);
 	a->call = rpc_call_start(a->client, "/audums.v1.NodeControl/Session",

@@ -20,7 +20,8 @@ struct fixture {
 	struct rpc_ca *ca;
 	struct rpc_tls *server_tls;
 	struct controller_options options;
-	unsigned int n_certs;
+	unsigned int n_agents;
+	bool external; /* the controller is another process, on `socket` */
 };
 
 /* In a fresh directory. */
