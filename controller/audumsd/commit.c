@@ -37,6 +37,7 @@ struct commit_log {
 	bool waiting; /* for the store */
 	bool driving;
 	bool opening;
+	bool sliced;   /* one step at a time, see commit_log_settle() */
 	bool unfolded; /* the head's chunks have not been carried out */
 	int64_t head_rev;
 	int64_t revision;             /* of the store, when it last answered */
@@ -454,6 +455,8 @@ static void drive(struct commit_log *log)
 	while (!log->waiting && log->step != STEP_IDLE) {
 		log->waiting = true;
 		step_start(log);
+		if (log->sliced)
+			break;
 	}
 	log->driving = false;
 }
@@ -496,16 +499,21 @@ uint64_t commit_log_generation(const struct commit_log *log)
 
 bool commit_log_busy(const struct commit_log *log)
 {
-	return log->step != STEP_IDLE;
+	return log->done;
 }
 
-bool commit_log_settle(struct commit_log *log)
+int commit_log_settle(struct commit_log *log, bool all)
 {
-	if (log->step == STEP_IDLE && log->unfolded) {
+	if (log->done)
+		return 1;
+	if (log->step == STEP_IDLE && log->unfolded)
 		log->step = STEP_FOLD_LIST;
-		drive(log);
-	}
-	return !log->unfolded;
+	log->sliced = !all;
+	drive(log);
+	log->sliced = false;
+	if (log->step != STEP_IDLE)
+		return 1;
+	return log->unfolded ? -EIO : 0;
 }
 
 static bool ops_small(const struct commit_ops *ops)
@@ -524,8 +532,7 @@ void commit_run(struct commit_log *log, struct commit_ops *ops, uint64_t generat
 	uint64_t random;
 
 	/* a large change that was not folded yet goes first */
-	commit_log_settle(log);
-	if (log->step != STEP_IDLE || log->unfolded) {
+	if (commit_log_settle(log, true)) {
 		commit_ops_free(ops);
 		done(arg, log->step != STEP_IDLE ? -EBUSY : -ENOSPC);
 		return;

@@ -51,12 +51,12 @@ uint64_t commit_log_generation(const struct commit_log *log);
 bool commit_log_busy(const struct commit_log *log);
 
 /*
- * Fold what was committed, if it is not yet. For the caller to choose the moment: it takes a
- * transaction for every 120 records, and nothing waits for it but the next change, which does it
- * otherwise. Returns false when there is still something to fold (the store failed, or has not
- * answered yet).
+ * Fold what was committed, if it is not yet: all of it, or one step (a transaction of 120 records)
+ * so that the caller can do other things in between. Nothing waits for it but the next change,
+ * which does it first otherwise. Returns 0 when nothing is left; 1 when there is more to do or the
+ * store has not answered yet: call again; -EIO when the store failed: call again after a while.
  */
-bool commit_log_settle(struct commit_log *log);
+int commit_log_settle(struct commit_log *log, bool all);
 
 /*
  * Commit `ops` (taken over; *ops is empty afterwards) as generation `generation`, larger than the

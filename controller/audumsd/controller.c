@@ -20,14 +20,16 @@ uint64_t clock_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-#define SETTLE_AGAIN_MS 2000
+#define SETTLE_AGAIN_MS 2000 /* after the store had failed */
 
 static void on_settle(void *arg)
 {
 	struct controller *c = arg;
 
-	if (!intent_settle(c->intent))
-		loop_timer_arm(c->settle, SETTLE_AGAIN_MS, 0);
+	int left = intent_settle(c->intent);
+
+	if (left)
+		loop_timer_arm(c->settle, left > 0 ? 0 : SETTLE_AGAIN_MS, 0);
 }
 
 /* First the nodes: what they have to do begins while the rest is being told. */

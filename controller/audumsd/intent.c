@@ -461,9 +461,9 @@ void intent_change(struct intent *intent, const struct intent_request *request,
 	change_commit(intent, request, result, done, arg);
 }
 
-bool intent_settle(struct intent *intent)
+int intent_settle(struct intent *intent)
 {
-	return commit_log_settle(intent->log);
+	return commit_log_settle(intent->log, false);
 }
 
 Audums__V1__Operation **intent_take_operations(struct intent *intent, size_t *n)

@@ -116,10 +116,10 @@ void intent_change(struct intent *intent, const struct intent_request *request,
 	void *arg);
 
 /*
- * Finish what a large change has left to be done in the store (commit_log_settle()). Returns false
- * when there is still something; call again later.
+ * Do a step of what a large change has left to be done in the store (commit_log_settle()): 0
+ * when nothing is left, 1: call again, -EIO: the store failed, call again after a while.
  */
-bool intent_settle(struct intent *intent);
+int intent_settle(struct intent *intent);
 
 /* ---- operations (see operations.h) ---- */
 

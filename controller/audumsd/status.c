@@ -15,6 +15,8 @@
 #include "controller/audumsd/watch.h"
 #include "proto/lib/log.h"
 
+#define TURN_MAX 500 /* looked at in one turn of the loop */
+
 struct entry {
 	Audums__V1__Kind kind;
 	const char *name; /* points into `key` */
@@ -29,7 +31,8 @@ struct entry {
 struct status {
 	struct controller *c;
 	struct strmap entries; /* "kind/name" -> struct entry */
-	struct entry *pending;
+	struct entry *pending; /* oldest first */
+	struct entry **tail;
 	struct loop_task *task;
 };
 
@@ -107,8 +110,9 @@ void status_changed(struct controller *c, Audums__V1__Kind kind, const char *nam
 	if (e->pending)
 		return;
 	e->pending = true;
-	e->next = s->pending;
-	s->pending = e;
+	e->next = NULL;
+	*s->tail = e;
+	s->tail = &e->next;
 	loop_task_schedule(s->task);
 }
 
@@ -249,24 +253,30 @@ static void entry_look(struct controller *c, struct entry *e)
 	}
 	if (phase == e->phase)
 		return;
-	log_info("phase", "object=%s/%s from=%s to=%s why=%s", kind_name(e->kind), e->name,
+	log_event(e->phase ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "phase",
+		"object=%s/%s from=%s to=%s why=%s", kind_name(e->kind), e->name,
 		phase_name(e->phase), phase_name(phase), log_quote(text, sizeof(text), message));
 	e->phase = phase;
 }
 
+/* So many a turn, so that a large change doesn't keep the streams waiting. */
 static void on_task(void *arg)
 {
 	struct status *s = arg;
-	struct entry *e = s->pending, *next;
+	struct entry *e;
 
-	s->pending = NULL;
-	for (; e; e = next) {
-		next = e->next;
+	for (int i = 0; i < TURN_MAX && s->pending; i++) {
+		e = s->pending;
+		s->pending = e->next;
+		if (!s->pending)
+			s->tail = &s->pending;
 		e->pending = false;
 		e->next = NULL;
 		entry_look(s->c, e);
 	}
 	operations_look(s->c->operations);
+	if (s->pending)
+		loop_task_schedule(s->task);
 }
 
 int status_fill(const struct controller *c, ProtobufCMessage *object)
@@ -312,6 +322,7 @@ struct status *status_new(struct controller *c)
 	if (!s)
 		return NULL;
 	s->c = c;
+	s->tail = &s->pending;
 	s->task = loop_task_new(c->loop, on_task, s);
 	if (!s->task) {
 		free(s);
