@@ -334,13 +334,78 @@ out:
 	return exit_code;
 }
 
+/* ---- isolation ---------------------------------------------------------------------------- */
+
+static const struct command_option isolation_options[] = {
+	LAB_OPTION,
+	{.name = "count",
+		.letter = 'c',
+		.value = "N",
+		.help = "rounds (default: 20, at most 1000)"},
+	{.name = NULL},
+};
+
+static int isolation_run(struct ctl *ctl, const struct args *args)
+{
+	const char *count = args_option(args, "count");
+	struct story *s = calloc(1, sizeof(*s));
+	struct lab *lab = calloc(1, sizeof(*lab));
+	struct lab_err err = {""};
+	unsigned long rounds = 20;
+	char *end = NULL;
+	int exit_code;
+
+	if (count)
+		rounds = strtoul(count, &end, 10);
+	if (end && (*end || rounds < 1 || rounds > 1000)) {
+		free(s);
+		free(lab);
+		ctl_error("--count: \"%s\" is not a number from 1 to 1000", count);
+		return EXIT_USAGE;
+	}
+	exit_code = s && lab ? lab_choose(args, lab) : ctl_error("out of memory");
+	if (!exit_code &&
+		(story_open(s, lab->name, NULL, &err) ||
+			story_isolation(s, args->operands[0], (unsigned int)rounds, &err)))
+		exit_code = lab_error(&err);
+	if (!exit_code && ctl->format != OUTPUT_TABLE)
+		exit_code = json_print(ctl,
+			json_pack("{s:I, s:I}", "own_frames", (json_int_t)s->figures.marked_frames,
+				"leaked_frames", (json_int_t)s->figures.leaked_frames));
+	else if (!exit_code)
+		printf("%llu frames seen in %s, %llu elsewhere\n",
+			(unsigned long long)s->figures.marked_frames, args->operands[0],
+			(unsigned long long)s->figures.leaked_frames);
+	if (!exit_code && s->figures.leaked_frames)
+		exit_code = EXIT_FAILED;
+	if (s)
+		story_close(s);
+	free(s);
+	free(lab);
+	return exit_code;
+}
+
 const struct command demo_commands[] = {
+	{
+		.path = "lab isolation",
+		.operands = "GROUP",
+		.operands_min = 1,
+		.operands_max = 1,
+		.summary = "Do workloads of other groups see frames of this one?",
+		.description =
+			"Each workload of the group sends marked broadcasts and marked frames to a\n"
+			"MAC that nobody has; all workloads of the lab capture. Fails when a frame\n"
+			"is seen outside the group, or is missing inside it.",
+		.example = "audumsctl lab isolation registri --count 50",
+		.options = isolation_options,
+		.run = isolation_run,
+	},
 	{
 		.path = "lab demo",
 		.operands = "TENANT.yaml [SECOND.yaml]",
 		.operands_min = 1,
 		.operands_max = 2,
-		.summary = "tell the story on a lab that is up, and measure it",
+		.summary = "Tell the story on a lab that is up, and measure it",
 		.description =
 			"Provisions the tenant of the first file, and a second one with the same\n"
 			"addresses; pings between all workloads, moves one, takes links away and\n"

@@ -193,7 +193,7 @@ int lab_processes(
 	const char *lab, struct lab_process **list, unsigned int *count, struct lab_err *err);
 /* Send a signal (number) to a process by name. It will be started again when it dies. */
 int lab_process_kill(const char *lab, const char *process, int signal, struct lab_err *err);
-/* Terminate a process and hold it down until lab_process_start(). */
+/* Terminate a process, wait until it is gone and hold it down until lab_process_start(). */
 int lab_process_stop(const char *lab, const char *process, struct lab_err *err);
 int lab_process_start(const char *lab, const char *process, struct lab_err *err);
 /* Wait until the process has another pid than `old` and runs (old 0: until it runs). */

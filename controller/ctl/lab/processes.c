@@ -273,6 +273,8 @@ int lab_process_kill(const char *lab, const char *process, int sig, struct lab_e
 
 int lab_process_stop(const char *lab, const char *process, struct lab_err *err)
 {
+	const uint64_t deadline = clock_ms() + 10000;
+	struct lab_process p;
 	json_t *reply;
 	int ret;
 
@@ -282,6 +284,15 @@ int lab_process_stop(const char *lab, const char *process, struct lab_err *err)
 			(int)strcspn(process, "/"), process);
 	ret = lab_ask(lab, &reply, err, "stop %s", process);
 	json_decref(reply);
+	/* The supervisor is patient for two seconds, then kills. */
+	while (ret == 0) {
+		ret = process_find(lab, process, &p, err);
+		if (ret || p.pid == 0)
+			break;
+		if (clock_ms() >= deadline)
+			ret = lab_fail(err, -ETIMEDOUT, "%s does not end", process);
+		poll(NULL, 0, 10);
+	}
 	return ret;
 }
 

@@ -31,6 +31,7 @@ static int open_capture(const struct lab *lab, const struct lab_workload *w, str
 {
 	struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
 	const int on = 1;
+	const int room = 8 << 20; /* all frames at once: the default holds some 270 */
 	char netns[LAB_NETNS_LEN];
 	int back;
 	int fd;
@@ -45,6 +46,7 @@ static int open_capture(const struct lab *lab, const struct lab_workload *w, str
 	if (fd < 0)
 		return story_fail(err, -errno, "no packet socket");
 	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) ||
 		bind(fd, (struct sockaddr *)&ll, sizeof(ll))) {
 		close(fd);
 		return story_fail(err, -errno, "cannot capture at %s", w->name);
