@@ -101,9 +101,6 @@ done
 need_machine 2000 || stop "the tests need more than this machine gives"
 "$root/deploy/install-packages.sh" >&2 || stop "packages are missing"
 cd "$root" || exit 1
-# whatever an interrupted run left behind
-[ ! -x build/controller/ctl/audumsctl ] || build/controller/ctl/audumsctl lab down --all >/dev/null 2>&1
-
 step "building"
 build build || stop "no build, no tests"
 for suite in unit packet fabric; do run_suite build $suite; done

@@ -137,28 +137,47 @@ bool context_read(const char *path, struct context *c, char *error, size_t size)
 	return ok;
 }
 
-bool context_find(const char *option, char *path, size_t path_size, char *error, size_t size)
+/* The one lab that is up: 1 with its context in `found`, 0 when there is none, or how many. */
+static unsigned int context_of_lab(char found[LAB_PATH_LEN])
 {
 	char labs[16][LAB_NAME_LEN];
-	unsigned int count, up = 0;
-	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+	unsigned int count = lab_list(labs, 16), up = 0;
 
-	if (!option)
-		option = getenv("AUDUMS_CONTEXT");
-	if (option && *option) {
-		snprintf(path, path_size, "%s", option);
-		return true;
-	}
-	count = lab_list(labs, 16);
 	for (unsigned int i = 0; i < count; i++) {
 		char candidate[LAB_PATH_LEN];
 
 		lab_run_path(labs[i], "context.yaml", candidate);
 		if (!access(candidate, F_OK) && !up++)
-			snprintf(path, path_size, "%s", candidate);
+			memcpy(found, candidate, sizeof(candidate));
 	}
-	if (up == 1)
+	return up;
+}
+
+static bool path_take(const char *from, char *path, size_t size, char *error, size_t error_size)
+{
+	size_t len = strlen(from);
+
+	if (len < size) {
+		memcpy(path, from, len + 1);
 		return true;
+	}
+	snprintf(error, error_size, "the path of the context file is too long");
+	return false;
+}
+
+bool context_find(const char *option, char *path, size_t path_size, char *error, size_t size)
+{
+	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+	char found[1024];
+	unsigned int up;
+
+	if (!option)
+		option = getenv("AUDUMS_CONTEXT");
+	if (option && *option)
+		return path_take(option, path, path_size, error, size);
+	up = context_of_lab(found);
+	if (up == 1)
+		return path_take(found, path, path_size, error, size);
 	if (up > 1) {
 		snprintf(error, size,
 			"%u labs are up: choose one with --context " LAB_RUN_ROOT
@@ -166,15 +185,15 @@ bool context_find(const char *option, char *path, size_t path_size, char *error,
 			up);
 		return false;
 	}
+	found[0] = '\0';
 	if (config && *config)
-		snprintf(path, path_size, "%s/audums/context.yaml", config);
+		snprintf(found, sizeof(found), "%s/audums/context.yaml", config);
 	else if (home)
-		snprintf(path, path_size, "%s/.config/audums/context.yaml", home);
-	if ((config || home) && !access(path, F_OK))
-		return true;
-	snprintf(path, path_size, "/etc/audums/context.yaml");
-	if (!access(path, F_OK))
-		return true;
+		snprintf(found, sizeof(found), "%s/.config/audums/context.yaml", home);
+	if (*found && !access(found, F_OK))
+		return path_take(found, path, path_size, error, size);
+	if (!access("/etc/audums/context.yaml", F_OK))
+		return path_take("/etc/audums/context.yaml", path, path_size, error, size);
 	snprintf(error, size,
 		"no controller is known: no lab is up, and there is no context file (audumsctl "
 		"--help, CONTEXT)");

@@ -59,7 +59,7 @@ static char error[512];
 /* Parse a line given as words; fails the test unless parsing ends as expected. */
 static void parse(struct args *args, bool good, const char *const *words)
 {
-	static char *argv[64];
+	static char *argv[CMD_VALUES_MAX + 16];
 	int n = 0;
 
 	argv[n++] = (char *)"audumsctl";
