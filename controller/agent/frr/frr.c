@@ -153,20 +153,23 @@ static void judge_bgp(struct frr *f)
 {
 	const Audums__V1__NodeBase *b = f->desired->base;
 	char key[RENDER_KEY_MAX];
+	bool alone;
 
 	if (!b)
 		return;
 	render_key_base(key, b->asn, b->vtep);
 	if (!daemon_holds(&f->bgpd, CONF_BASE, key))
 		return;
-	if (f->summary.as != b->asn) {
+	/* without any peer bgpd's summary names neither its AS nor its router id */
+	alone = !b->n_uplinks && !b->n_evpn_peers;
+	if (alone ? !f->vnis.advertise_all : f->summary.as != b->asn) {
 		tell_drift(f, "node", b->node,
 			f->summary.as ? "bgpd runs another AS" : "bgpd has lost its instance");
 		daemon_forget(&f->bgpd, CONF_BASE);
 		frr_hurry(f);
 		return;
 	}
-	if (!f->vnis.advertise_all || strcmp(f->summary.router_id, b->router_id) != 0) {
+	if (!f->vnis.advertise_all || (!alone && strcmp(f->summary.router_id, b->router_id) != 0)) {
 		tell_drift(f, "node", b->node, "bgpd has lost advertise-all-vni or the router id");
 		daemon_redo(&f->bgpd, CONF_BASE, key, NULL);
 	}
