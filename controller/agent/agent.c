@@ -14,10 +14,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define COALESCE_MS 5
-#define PERSIST_MS  20
-#define GATE_MS     50
-#define PROBE_MS    1000
+#define COALESCE_MS     5
+#define FIRST_REPORT_MS 300
+#define FIRST_LOOK_MS   10
+#define PERSIST_MS      20
+#define GATE_MS         50
+#define PROBE_MS        1000
 
 static int state_path(const struct agent *a, char path[PATH_MAX], const char *name)
 {
@@ -79,6 +81,16 @@ static void report_now(void *arg)
 {
 	struct agent *a = arg;
 
+	/* An agent that starts again first reads back what was applied before: nobody shall see
+	 * segments as pending that never ceased to work. */
+	if (a->desired.base && !a->applied_generation &&
+		loop_now_ms() - a->opened_at_ms < FIRST_REPORT_MS) {
+		report_look(a);
+		if (!a->applied_generation) {
+			loop_timer_arm(a->coalesce, FIRST_LOOK_MS, 0);
+			return;
+		}
+	}
 	report_make(a);
 	events_tell(a);
 }
@@ -378,6 +390,7 @@ int agent_open(struct agent *a, struct loop *loop, const struct agent_options *o
 
 	a->loop = loop;
 	a->opt = *opt;
+	a->opened_at_ms = loop_now_ms();
 	snprintf(a->dataplane_reason, sizeof(a->dataplane_reason), "not asked");
 	a->task = loop_task_new(loop, reconcile, a);
 	a->retry = loop_timer_new(loop, reconcile_soon, a);

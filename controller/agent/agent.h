@@ -61,7 +61,8 @@ struct agent {
 	bool bgpd_was_up, bfdd_was_up, zebra_was_up; /* to tell each loss once */
 	uint64_t writes_seen;
 	uint64_t applied_generation;
-	uint64_t taken_at_ms; /* when the present generation came */
+	uint64_t taken_at_ms;  /* when the present generation came */
+	uint64_t opened_at_ms; /* when the agent started */
 	struct leaving *leaving;
 	size_t leaving_count;
 	struct agent_event events[AGENT_EVENTS_MAX];

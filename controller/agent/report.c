@@ -362,6 +362,15 @@ static void chunk_send(struct chunk *c, Audums__V1__Report *r)
 	c->count = c->octets = 0;
 }
 
+void report_look(struct agent *a)
+{
+	if (a->applied_generation == a->desired.generation || !all_applied(a))
+		return;
+	a->applied_generation = a->desired.generation;
+	log_info("applied", "generation=%lu ms=%lu", (unsigned long)a->applied_generation,
+		(unsigned long)(loop_now_ms() - a->taken_at_ms));
+}
+
 void report_make(struct agent *a)
 {
 	struct base_parts base;
@@ -377,11 +386,7 @@ void report_make(struct agent *a)
 		return;
 	}
 	n_gone = take_gone(a, c->gone, c->gone_list, CHUNK_SEGMENTS);
-	if (all_applied(a))
-		a->applied_generation = a->desired.generation;
-	if (a->applied_generation != before)
-		log_info("applied", "generation=%lu ms=%lu", (unsigned long)a->applied_generation,
-			(unsigned long)(loop_now_ms() - a->taken_at_ms));
+	report_look(a);
 	c->a = a;
 	c->full = a->report_all;
 	for (size_t i = 0; i < a->desired.count && a->report && !c->failed; i++) {

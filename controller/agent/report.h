@@ -9,6 +9,9 @@
  * applied_generation and the list of leaving segments. */
 void report_make(struct agent *a);
 
+/* Update applied_generation only. */
+void report_look(struct agent *a);
+
 /* The state of one segment with a reason for people. `message` points to static text or into the
  * segment. */
 Audums__V1__ApplyState report_segment_state(

@@ -178,9 +178,12 @@ static void journal_tidy(struct kernel *k, const struct desired *d, const struct
 		log_error("journal_write_failed", "error=%s", strerror(-err));
 }
 
-static void tell_drift(struct kernel *k, const struct desired *d, size_t count)
+/* Tell what was repaired. Returns whether there was anything: a device that is just being deleted
+ * only fails. */
+static bool tell_drift(struct kernel *k, const struct desired *d, size_t count)
 {
 	size_t last = KOP_NO_SEGMENT - 1;
+	bool told = false;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct kop *op = &k->plan.ops[i];
@@ -188,7 +191,8 @@ static void tell_drift(struct kernel *k, const struct desired *d, size_t count)
 		char object[64], message[128];
 
 		/* one event a segment and round; a port that has just come is no drift */
-		if (op->segment == last || (l && !l->known && !kplan_ours(l, &k->journal)))
+		if (op->err || op->segment == last ||
+			(l && !l->known && !kplan_ours(l, &k->journal)))
 			continue;
 		last = op->segment;
 		if (op->segment == KOP_NO_SEGMENT)
@@ -199,7 +203,9 @@ static void tell_drift(struct kernel *k, const struct desired *d, size_t count)
 		snprintf(message, sizeof(message), "%s: %s", op->name, kop_name(op->type));
 		if (k->drift)
 			k->drift(k->arg, object, message);
+		told = true;
 	}
+	return told;
 }
 
 static bool collect_errors(struct kernel *k, struct desired *d, size_t count)
@@ -318,10 +324,6 @@ enum kernel_result kernel_reconcile(
 		}
 		if (settled && repairs_too_many(k, count))
 			return KERNEL_BACKOFF;
-		if (!told) {
-			tell_drift(k, d, count);
-			told = true;
-		}
 		if (kplan_slice(&k->plan, &k->model, SLICE_OPS, SLICE_DELETE) < 0)
 			return KERNEL_BACKOFF;
 		cut = k->plan.count < count;
@@ -341,6 +343,8 @@ enum kernel_result kernel_reconcile(
 			log_debug("kernel_op", "device=%s ifindex=%d change=\"%s\" err=%d",
 				k->plan.ops[i].name, k->plan.ops[i].ifindex,
 				kop_name(k->plan.ops[i].type), k->plan.ops[i].err);
+		if (!told)
+			told = tell_drift(k, d, count);
 		failed = collect_errors(k, d, count);
 		if (err)
 			log_error("netlink_write_failed", "error=%s", strerror(-err));

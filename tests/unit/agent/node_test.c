@@ -508,7 +508,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	agent_exe = argv[1];
-	return (getenv("AGENT_TEST_ONLY") ? cmocka_set_test_filter(getenv("AGENT_TEST_ONLY"))
-					  : (void)0,
-		cmocka_run_group_tests(tests, NULL, NULL));
+	if (getenv("AGENT_TEST_ONLY"))
+		cmocka_set_test_filter(getenv("AGENT_TEST_ONLY"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
