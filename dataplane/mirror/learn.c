@@ -211,6 +211,22 @@ void learn_port_down(struct learn *l, uint16_t port)
 		learn_withdraw(l, l->m->bd_link[bd], port, true);
 }
 
+/*
+ * The kernel says that an injected MAC is at a port of ours. If its wire has no link, which happens
+ * when the process starts again meanwhile, nobody else would withdraw it before its age.
+ */
+void learn_found(struct learn *l, uint32_t mac)
+{
+	const struct mac *e = MAC(l->m, mac);
+	uint16_t port = kernel_port(l, e);
+
+	if (port == PORT_NONE || e->flags & MAC_EXPIRING ||
+		port_get(&l->m->t->ports, port)->link_up)
+		return;
+	l->stats.withdrawn++;
+	mac_withdraw(l, mac, true);
+}
+
 static bool limit_reached(const struct learn *l, uint16_t port)
 {
 	uint64_t all = 0;

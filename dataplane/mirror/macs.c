@@ -267,6 +267,7 @@ int mac_derive(struct mirror *m, uint32_t index)
 		rc = fdb_put(m->t->fdb, mac_fdb_key(m, e), dest, tables_now());
 	if (rc < 0) {
 		m->stats.full++;
+		m->fdb_refused = true;
 		return rc;
 	}
 	dest_count(m, bridge, e->dest, -1);
@@ -331,6 +332,8 @@ static void master_entry(
 		e->flags |= MAC_K_OWN;
 	e->gen = class_gen(m, MIRROR_FDB);
 	(void)mac_derive(m, index);
+	if (ext && m->learn)
+		learn_found(m->learn, index);
 	mac_release(m, index);
 }
 
@@ -523,6 +526,15 @@ void macs_sweep(struct mirror *m)
 		}
 		link_unref(m, i);
 	}
+}
+
+/* The FDB was full: what it refused may have room now. */
+void macs_retry(struct mirror *m)
+{
+	m->fdb_refused = false;
+	for (uint32_t i = 1; i < m->macs.end; i++)
+		if (MAC(m, i)->key)
+			(void)mac_derive(m, i);
 }
 
 void macs_bridge_changed(struct mirror *m, uint32_t bridge)

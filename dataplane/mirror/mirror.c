@@ -13,6 +13,7 @@
 #include "dataplane/mirror/state.h"
 #include "proto/lib/log.h"
 
+#define FULL_MS        5000
 #define CLASSES        6
 #define DEFAULT_LINKS  16384
 #define MOST_LINKS     65534
@@ -223,10 +224,38 @@ unsigned int mirror_take_redump(struct mirror *m)
 	return classes;
 }
 
+/* Say that something was full, and offer the FDB again what it refused: every few seconds at most.
+ */
+static int full_poll(struct mirror *m, uint64_t now_ms)
+{
+	struct fdb_stats fdb;
+
+	if (m->stats.full == m->full_said && !m->fdb_refused)
+		return -1;
+	if (now_ms < m->full_at)
+		return (int)(m->full_at - now_ms);
+	m->full_at = now_ms + FULL_MS;
+	fdb_stats_get(m->t->fdb, &fdb);
+	if (m->stats.full != m->full_said)
+		log_warn("mirror_full", "refused=%llu fdb=%u/%u macs=%u/%u routes=%u links=%u",
+			(unsigned long long)(m->stats.full - m->full_said), fdb.entries,
+			fdb.capacity, m->macs.n, m->macs.max, m->routes.n, m->links.n);
+	m->full_said = m->stats.full;
+	if (m->fdb_refused && fdb.entries < fdb.capacity) {
+		macs_retry(m);
+		m->full_said = m->stats.full; /* refused again: no news */
+	}
+	return m->fdb_refused ? FULL_MS : -1;
+}
+
 int mirror_poll(struct mirror *m, uint64_t now_ms)
 {
+	int full, asked;
+
 	mirror_settle(m);
-	return resolve_poll(m, now_ms);
+	full = full_poll(m, now_ms);
+	asked = resolve_poll(m, now_ms);
+	return full < 0 || (asked >= 0 && asked < full) ? asked : full;
 }
 
 void mirror_port_changed(struct mirror *m, uint16_t port)

@@ -198,6 +198,9 @@ struct mirror {
 	uint32_t n_dead_nhgs, dead_nhgs_size;
 	uint16_t *dead_vteps; /* to be released then, when no list names them any more */
 	uint32_t n_dead_vteps, dead_vteps_size;
+	bool fdb_refused;    /* the FDB was full for some MAC */
+	uint64_t full_said;  /* stats.full when it was last logged */
+	uint64_t full_at;    /* ms: look at both again */
 	uint64_t resolve_at; /* ms */
 };
 
@@ -249,6 +252,7 @@ uint16_t link_uplink(const struct mirror *m, uint32_t slot);
 /* macs.c */
 struct link_vtep *link_vtep_find(const struct link *l, rte_be32_t addr);
 void macs_sweep(struct mirror *m);
+void macs_retry(struct mirror *m);
 void macs_bridge_changed(struct mirror *m, uint32_t bridge); /* derive all its MACs again */
 void macs_bridge_gone(struct mirror *m, uint32_t bridge);
 void macs_vxlan_gone(struct mirror *m, uint32_t vx);
@@ -289,3 +293,4 @@ int resolve_poll(struct mirror *m, uint64_t now_ms);
 /* learn.c, called from macs.c and links.c; l may be NULL */
 void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t port, bool kernel_too);
 void learn_confirmed(struct learn *l, struct mac *e);
+void learn_found(struct learn *l, uint32_t mac); /* the kernel has an extern_learn entry */

@@ -318,6 +318,53 @@ static void test_port_leaves(void **state)
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 }
 
+/* Started again while the wire has no link: the kernel still has what was learnt before. */
+static void test_found_without_link(void **state)
+{
+	struct lab *lab = *state;
+
+	learn_poll(lab->l, lab->now);
+	tables_port_link(lab->w.t, PORT1, false);
+	mirror_port_changed(lab->w.m, PORT1);
+	msg_master(lab->w.m, false, BR, P1, &MAC, true);
+	learn_poll(lab->l, lab->now);
+	assert_int_equal(dest(lab, &MAC), FDB_MISS);
+	assert_write(lab, 0, LEARN_DELETE, P1);
+	msg_master(lab->w.m, true, BR, P1, &MAC, true);
+	assert_int_equal(lab->n_writes, 1);
+}
+
+/* The FDB (1,000 here) is full of the kernel's entries; what was refused comes in when room is
+ * made. */
+static void test_full(void **state)
+{
+	struct lab *lab = *state;
+	struct rte_ether_addr mac = {{2, 0xdd, 0, 0, 0, 0}};
+	struct mirror_stats st;
+
+	for (unsigned int i = 0; i < 1010; i++) {
+		mac.addr_bytes[4] = (uint8_t)(i >> 8);
+		mac.addr_bytes[5] = (uint8_t)i;
+		msg_master(lab->w.m, false, BR, P1, &mac, false);
+	}
+	assert_int_equal(dest(lab, &mac), FDB_MISS);
+	mirror_stats_get(lab->w.m, &st);
+	assert_int_equal(st.full, 10);
+	event(lab, &MAC, PORT2, FDB_MISS);
+	assert_int_equal(dest(lab, &MAC), FDB_MISS);
+	for (unsigned int i = 0; i < 100; i++) {
+		mac.addr_bytes[4] = 0;
+		mac.addr_bytes[5] = (uint8_t)i;
+		msg_master(lab->w.m, true, BR, P1, &mac, false);
+	}
+	mirror_poll(lab->w.m, lab->now += 6000);
+	mac.addr_bytes[4] = (uint8_t)(1009 >> 8);
+	mac.addr_bytes[5] = (uint8_t)1009;
+	assert_int_equal(dest(lab, &mac), AT1);
+	event(lab, &MAC, PORT2, FDB_MISS);
+	assert_int_equal(dest(lab, &MAC), AT2);
+}
+
 static void test_limits(void **state)
 {
 	struct lab *lab = *state;
@@ -374,6 +421,8 @@ int main(void)
 		T(test_back_while_expiring),
 		T(test_port_down),
 		T(test_port_leaves),
+		T(test_found_without_link),
+		T(test_full),
 		T(test_limits),
 		T(test_rate),
 	};
