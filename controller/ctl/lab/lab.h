@@ -286,6 +286,17 @@ struct lab_probe;
  */
 int lab_probe_start(const struct lab *lab, const struct lab_probe_options *opt,
 	struct lab_probe **probe, struct lab_err *err);
+
+/* One end of a probe that is no workload of a lab. */
+struct lab_probe_end {
+	char name[LAB_OBJECT_LEN]; /* for messages */
+	char netns[LAB_NETNS_LEN];
+	unsigned int address_count;
+	char addresses[LAB_ADDRESSES_MAX][64]; /* with or without prefix length */
+};
+/* The same between any two namespaces; opt->from and opt->to are not looked at. */
+int lab_probe_between(const struct lab_probe_end *from, const struct lab_probe_end *to,
+	const struct lab_probe_options *opt, struct lab_probe **probe, struct lab_err *err);
 /* Round trips that came back so far; with it a test waits until traffic flows. */
 uint64_t lab_probe_received(const struct lab_probe *probe);
 /* Whether it still sends (false after duration_ms, once the last answers had their time). */

@@ -193,16 +193,16 @@ static void *probe_run(void *arg)
 
 /* ---- start -------------------------------------------------------------------------------- */
 
-/* The first address of a family that a workload has. */
-static bool workload_address(
-	const struct lab_workload *w, int family, struct sockaddr_storage *out, socklen_t *len)
+/* The first address of a family that an end has. */
+static bool end_address(
+	const struct lab_probe_end *e, int family, struct sockaddr_storage *out, socklen_t *len)
 {
-	for (unsigned int i = 0; i < w->address_count; i++) {
+	for (unsigned int i = 0; i < e->address_count; i++) {
 		char text[64];
 
 		memset(out, 0, sizeof(*out));
-		snprintf(text, sizeof(text), "%.*s", (int)strcspn(w->addresses[i], "/"),
-			w->addresses[i]);
+		snprintf(text, sizeof(text), "%.*s", (int)strcspn(e->addresses[i], "/"),
+			e->addresses[i]);
 		out->ss_family = (sa_family_t)family;
 		if (family == AF_INET) {
 			*len = sizeof(struct sockaddr_in);
@@ -217,13 +217,10 @@ static bool workload_address(
 	return false;
 }
 
-static int socket_in(const struct lab *lab, const char *workload, const struct sockaddr_storage *sa,
-	socklen_t len)
+static int socket_in(const char *netns, const struct sockaddr_storage *sa, socklen_t len)
 {
-	char netns[LAB_NETNS_LEN];
 	int size = SOCKET_BUFFER, back, fd, ret = 0;
 
-	lab_netns_workload(lab, workload, netns);
 	back = lab_netns_enter(netns);
 	if (back < 0)
 		return back;
@@ -243,21 +240,21 @@ static int socket_in(const struct lab *lab, const char *workload, const struct s
 	return fd;
 }
 
-static int probe_connect(struct lab_probe *p, const struct lab *lab,
-	const struct lab_workload *from, const struct lab_workload *to, int family)
+static int probe_connect(struct lab_probe *p, const struct lab_probe_end *from,
+	const struct lab_probe_end *to, int family)
 {
 	struct sockaddr_storage near, far;
 	socklen_t near_len, far_len;
 
-	if (!workload_address(from, family, &near, &near_len) ||
-		!workload_address(to, family, &far, &far_len))
+	if (!end_address(from, family, &near, &near_len) ||
+		!end_address(to, family, &far, &far_len))
 		return -EADDRNOTAVAIL;
-	p->far_fd = socket_in(lab, to->name, &far, far_len);
+	p->far_fd = socket_in(to->netns, &far, far_len);
 	if (p->far_fd < 0)
 		return p->far_fd;
 	if (getsockname(p->far_fd, (struct sockaddr *)&far, &far_len))
 		return -errno;
-	p->near_fd = socket_in(lab, from->name, &near, near_len);
+	p->near_fd = socket_in(from->netns, &near, near_len);
 	if (p->near_fd < 0)
 		return p->near_fd;
 	return connect(p->near_fd, (struct sockaddr *)&far, far_len) ? -errno : 0;
@@ -289,20 +286,14 @@ static int probe_timer(struct lab_probe *p)
 	return 0;
 }
 
-int lab_probe_start(const struct lab *lab, const struct lab_probe_options *opt,
-	struct lab_probe **probe, struct lab_err *err)
+int lab_probe_between(const struct lab_probe_end *from, const struct lab_probe_end *to,
+	const struct lab_probe_options *opt, struct lab_probe **probe, struct lab_err *err)
 {
-	struct lab_workload from, to;
 	unsigned int duration_ms;
 	struct lab_probe *p;
 	int family = opt->family ? opt->family : AF_INET, ret;
 
 	*probe = NULL;
-	ret = lab_workload_get(lab, opt->from, &from, err);
-	if (!ret)
-		ret = lab_workload_get(lab, opt->to, &to, err);
-	if (ret)
-		return ret;
 	if (opt->rate > PROBE_RATE_MAX || opt->size > PROBE_SIZE_MAX ||
 		opt->duration_ms > PROBE_MAX_MS)
 		return lab_fail(err, -EINVAL,
@@ -323,20 +314,19 @@ int lab_probe_start(const struct lab *lab, const struct lab_probe_options *opt,
 		ret = lab_fail(err, -ENOMEM, "out of memory");
 		goto out;
 	}
-	ret = probe_connect(p, lab, &from, &to, family);
+	ret = probe_connect(p, from, to, family);
 	if (ret == -EADDRNOTAVAIL && !opt->family) {
 		if (p->near_fd >= 0)
 			close(p->near_fd);
 		if (p->far_fd >= 0)
 			close(p->far_fd);
 		p->near_fd = p->far_fd = -1;
-		ret = probe_connect(p, lab, &from, &to, AF_INET6);
+		ret = probe_connect(p, from, to, AF_INET6);
 	}
 	if (ret == -EADDRNOTAVAIL)
-		lab_fail(err, ret, "workloads %s and %s have no address of one family", opt->from,
-			opt->to);
+		lab_fail(err, ret, "%s and %s have no address of one family", from->name, to->name);
 	else if (ret)
-		lab_fail(err, ret, "cannot probe from %s to %s: %s", opt->from, opt->to,
+		lab_fail(err, ret, "cannot probe from %s to %s: %s", from->name, to->name,
 			strerror(-ret));
 	if (ret)
 		goto out;
@@ -354,6 +344,35 @@ int lab_probe_start(const struct lab *lab, const struct lab_probe_options *opt,
 out:
 	probe_free(p);
 	return ret;
+}
+
+static int workload_end(
+	const struct lab *lab, const char *name, struct lab_probe_end *end, struct lab_err *err)
+{
+	struct lab_workload w;
+	int ret = lab_workload_get(lab, name, &w, err);
+
+	if (ret)
+		return ret;
+	memset(end, 0, sizeof(*end));
+	snprintf(end->name, sizeof(end->name), "%s", w.name);
+	lab_netns_workload(lab, w.name, end->netns);
+	end->address_count = w.address_count;
+	memcpy(end->addresses, w.addresses, sizeof(end->addresses));
+	return 0;
+}
+
+int lab_probe_start(const struct lab *lab, const struct lab_probe_options *opt,
+	struct lab_probe **probe, struct lab_err *err)
+{
+	struct lab_probe_end from, to;
+	int ret;
+
+	*probe = NULL;
+	ret = workload_end(lab, opt->from, &from, err);
+	if (!ret)
+		ret = workload_end(lab, opt->to, &to, err);
+	return ret ? ret : lab_probe_between(&from, &to, opt, probe, err);
 }
 
 uint64_t lab_probe_received(const struct lab_probe *p)

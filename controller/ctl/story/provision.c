@@ -107,6 +107,45 @@ int story_apply(struct story *s, const char *file, struct lab_err *err)
 	return r;
 }
 
+int story_up(struct story *s, const char *topology, const char *name, FILE *progress,
+	struct lab_err *err)
+{
+	struct lab_err unused;
+	struct topology t = {0};
+	struct problems problems;
+	struct lab *lab;
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	lab = calloc(1, sizeof(*lab));
+	if (!lab)
+		return story_fail(err, -ENOMEM, "out of memory");
+	problems_init(&problems);
+	r = topology_load(&topology, 1, TOPOLOGY_STANDALONE, &t, &problems);
+	if (r)
+		story_fail(err, r, "%s: %s", topology,
+			problems.n_items ? problems.items[0].message : "cannot be loaded");
+	problems_free(&problems);
+	if (r == 0)
+		r = lab_down(name, err);
+	if (r == 0)
+		r = lab_plan(lab, name, t.document, err);
+	if (r == 0)
+		r = lab_up(lab, progress, err);
+	if (r == 0) {
+		r = story_open(s, name, progress, err);
+		if (r == 0)
+			r = apply(s, topology, &t, err);
+		if (r) {
+			story_close(s);
+			lab_down(name, &unused);
+		}
+	}
+	topology_free(&t);
+	free(lab);
+	return r;
+}
+
 int story_provision(
 	struct story *s, const char *file, unsigned int timeout_ms, double *ms, struct lab_err *err)
 {

@@ -46,6 +46,12 @@ struct story {
 
 /* Begin on the lab `name`, which is up. -ENOENT and so on, as lab_open(). */
 int story_open(struct story *s, const char *name, FILE *progress, struct lab_err *err);
+/*
+ * Bring up the lab `name` of the topology in a file, anew when it is up already, open the story on
+ * it and apply the topology. On failure nothing is left.
+ */
+int story_up(struct story *s, const char *topology, const char *name, FILE *progress,
+	struct lab_err *err);
 /* Close the client. The lab stays as it is. */
 void story_close(struct story *s);
 

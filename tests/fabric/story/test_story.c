@@ -25,7 +25,6 @@
 #include "controller/ctl/story/internal.h"
 #include "controller/ctl/story/netdev.h"
 #include "controller/ctl/story/story.h"
-#include "topology/load.h"
 
 #define LAB  "story"
 #define FROM "registri-lvrtc"
@@ -50,32 +49,11 @@ const struct command *const command_groups[] = {NULL};
 
 static int bring_up(void **state)
 {
-	struct lab *lab = calloc(1, sizeof(*lab));
-	struct topology t = {0};
-	struct problems problems;
 	struct lab_err err = {""};
-	const char *path = topology_path;
 	int r;
 
 	(void)state;
-	if (!lab)
-		return -1;
-	problems_init(&problems);
-	r = topology_load(&path, 1, TOPOLOGY_STANDALONE, &t, &problems);
-	problems_print(&problems, stderr);
-	problems_free(&problems);
-	if (r == 0)
-		r = lab_down(LAB, &err);
-	if (r == 0)
-		r = lab_plan(lab, LAB, t.document, &err);
-	if (r == 0)
-		r = lab_up(lab, NULL, &err);
-	if (r == 0)
-		r = story_open(&story, LAB, NULL, &err);
-	if (r == 0)
-		r = story_apply(&story, topology_path, &err);
-	topology_free(&t);
-	free(lab);
+	r = story_up(&story, topology_path, LAB, NULL, &err);
 	if (r)
 		fprintf(stderr, "lab: %s\n", err.text);
 	return r;
