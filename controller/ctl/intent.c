@@ -58,8 +58,8 @@ int object_words(const char *const *operands, unsigned int count, struct object_
 			out[n++] = (struct object_word){kind, slash + 1};
 			continue;
 		}
-		/* after a kind, words are names of it: "get segment registri" */
-		if (current && i) {
+		/* after a kind, words are names of it ("get segment registri"), or more kinds */
+		if (current && (!kind || out[n - 1].name)) {
 			if (n && out[n - 1].kind == current && !out[n - 1].name)
 				n--;
 			out[n++] = (struct object_word){current, word};

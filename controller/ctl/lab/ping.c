@@ -55,7 +55,7 @@ struct ping_run {
 	struct lab_ping_pair *pairs;
 	struct ping_target *targets;
 	uint32_t run;
-	char packet[PACKET_MAX];
+	_Alignas(8) char packet[PACKET_MAX]; /* headers are looked at in place */
 };
 
 static uint64_t now_ns(void)

@@ -64,7 +64,7 @@ struct lab_probe {
 	_Atomic uint64_t received;
 	_Atomic bool stop;
 	_Atomic bool running;
-	char buffer[PROBE_SIZE_MAX + 1];
+	_Alignas(struct packet) char buffer[PROBE_SIZE_MAX + 1];
 };
 
 static uint64_t now_ns(void)

@@ -125,6 +125,7 @@ static void test_object_words(void **state)
 {
 	const char *pair[] = {"segment/registri", "att/a1"};
 	const char *names[] = {"seg", "one", "two"};
+	const char *two[] = {"links", "nodes"};
 	const char *kinds[] = {"nodes"}, *all[] = {"all"}, *empty[] = {"segment/"},
 		   *bad[] = {"foo"};
 	struct object_word words[16];
@@ -139,6 +140,9 @@ static void test_object_words(void **state)
 	assert_int_equal(words[1].kind, AUDUMS__V1__KIND__KIND_SEGMENT);
 	assert_int_equal(object_words(kinds, 1, words, 16), 1);
 	assert_null(words[0].name);
+	assert_int_equal(object_words(two, 2, words, 16), 2);
+	assert_int_equal(words[1].kind, AUDUMS__V1__KIND__KIND_NODE);
+	assert_null(words[1].name);
 	assert_int_equal(object_words(all, 1, words, 16), KIND_LAST);
 	assert_int_equal(object_words(empty, 1, words, 16), -1);
 	assert_int_equal(object_words(bad, 1, words, 16), -1);
