@@ -412,7 +412,7 @@ const struct command demo_commands[] = {
 			"gives them back, kills processes. The lab stays up. -o json prints the\n"
 			"figures as one JSON object.",
 		.example =
-			"  audumsctl lab demo topology/demo-tenant.yaml topology/second-tenant.yaml",
+			"audumsctl lab demo topology/demo-tenant.yaml topology/second-tenant.yaml",
 		.options = lab_only_options,
 		.completion = {COMPLETE_FILE},
 		.run = demo_run,

@@ -449,7 +449,7 @@ const struct command wait_commands[] = {
 		.operands_min = 1,
 		.operands_max = 1,
 		.summary = "What a change did, and which nodes have applied it",
-		.example = "audumsctl operation 42 --wait",
+		.example = "audumsctl operation op-42 --wait",
 		.options = operation_options,
 		.run = operation_run},
 	{0},
