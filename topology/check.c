@@ -347,6 +347,8 @@ int check_delete(const struct model *base, Audums__V1__ObjectRef *const *refs, s
 		users_report(&d.users[i], refs[i], i, problems);
 		found++;
 	}
+	if (found == 0)
+		found = check_parting(base, d.doomed, n_refs, problems);
 	if (problems->no_memory)
 		found = -ENOMEM;
 out:

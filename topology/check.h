@@ -29,9 +29,10 @@ int check_model(
 int check_document(const Audums__V1__Document *document, struct problems *problems);
 
 /*
- * Check that the objects named may be deleted from `base`: they exist (unless `if_exists`) and
- * nothing that stays refers to them. Paths are "objects[i]". Returns the number of problems, or
- * -ENOMEM.
+ * Check that the objects named may be deleted from `base`: they exist (unless `if_exists`), nothing
+ * that stays refers to them, and no segment's nodes lose their only path to each other, which
+ * check_model() would hold against whatever is applied next. Paths are "objects[i]". Returns the
+ * number of problems, or -ENOMEM.
  */
 int check_delete(const struct model *base, Audums__V1__ObjectRef *const *refs, size_t n_refs,
 	bool if_exists, struct problems *problems);

@@ -57,3 +57,12 @@ void check_providers(struct check *check); /* pools: their form, overlaps, size 
 void check_nodes(struct check *check);     /* explicit ASNs and VTEPs */
 void check_ports(struct check *check);     /* links and attachments on ports */
 void check_segments(struct check *check);  /* VNIs, MTU, subnets, quota, reachability */
+
+/*
+ * Report links whose deletion would leave nodes of a segment without a path to each other. `doomed`
+ * says of each object of `base`, by kind and position, at which place of the request it stands
+ * (-1: it stays); `n_refs` is the length of the request. Returns the number of problems, or
+ * -ENOMEM.
+ */
+int check_parting(const struct model *base, ssize_t *const doomed[KIND_COUNT], size_t n_refs,
+	struct problems *problems);

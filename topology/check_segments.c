@@ -4,6 +4,7 @@
  *
  * "Spans" means: all nodes at the segment's sites.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,7 +233,8 @@ static size_t component_find(size_t *component, size_t i)
 	return i;
 }
 
-static bool backbone_build(const struct model *model, struct backbone *b)
+/* `doomed`: by position of a link, whether it is left out (not -1); NULL: none is. */
+static bool backbone_build(const struct model *model, const ssize_t *doomed, struct backbone *b)
 {
 	const Audums__V1__Document *d = model_document(model);
 
@@ -245,7 +247,7 @@ static bool backbone_build(const struct model *model, struct backbone *b)
 		const Audums__V1__Link *l = d->links[i];
 		ssize_t x, y;
 
-		if (l->a == NULL || l->b == NULL)
+		if (l->a == NULL || l->b == NULL || (doomed != NULL && doomed[i] >= 0))
 			continue;
 		x = model_position(model, AUDUMS__V1__KIND__KIND_NODE, l->a->node);
 		y = model_position(model, AUDUMS__V1__KIND__KIND_NODE, l->b->node);
@@ -292,7 +294,7 @@ void check_segments(struct check *check)
 	const Audums__V1__Document *d = model_document(check->model);
 	struct backbone backbone;
 
-	if (!backbone_build(check->model, &backbone)) {
+	if (!backbone_build(check->model, NULL, &backbone)) {
 		check->no_memory = true;
 		return;
 	}
@@ -306,4 +308,129 @@ void check_segments(struct check *check)
 	for (size_t i = 0; i < d->n_tenants; i++)
 		quota_check(check, d->tenants[i]);
 	free(backbone.component);
+}
+
+/* ---- deletion of links
+ * --------------------------------------------------------------------------- */
+
+/* What the deletion of a link does: the first segment it parts, and how many. */
+struct parting {
+	const Audums__V1__Segment *segment;
+	const Audums__V1__Node *x, *y;
+	size_t n;
+};
+
+struct partings {
+	const struct model *model;
+	struct backbone now, later;
+	ssize_t *const *doomed;
+	struct parting *by_ref;
+};
+
+static bool reach_equal(
+	const struct partings *p, const struct backbone *b, const char *x, const char *y)
+{
+	const ssize_t i = model_position(p->model, AUDUMS__V1__KIND__KIND_NODE, x);
+	const ssize_t k = model_position(p->model, AUDUMS__V1__KIND__KIND_NODE, y);
+
+	return i >= 0 && k >= 0 &&
+	       component_find(b->component, (size_t)i) == component_find(b->component, (size_t)k);
+}
+
+/* The first of the request's links that node `x` reaches now and that joins what will be apart. */
+static ssize_t parting_link(const struct partings *p, const char *x)
+{
+	const Audums__V1__Document *d = model_document(p->model);
+	const ssize_t *links = p->doomed[AUDUMS__V1__KIND__KIND_LINK];
+	ssize_t first = -1;
+
+	for (size_t i = 0; i < d->n_links; i++) {
+		const Audums__V1__Link *l = d->links[i];
+
+		if (links[i] < 0 || (first >= 0 && first < links[i]) ||
+			!reach_equal(p, &p->now, x, l->a->node) ||
+			reach_equal(p, &p->later, l->a->node, l->b->node))
+			continue;
+		first = links[i];
+	}
+	return first;
+}
+
+static void segment_partings(struct partings *p, const Audums__V1__Segment *s)
+{
+	const Audums__V1__Node *first = NULL;
+
+	for (size_t i = 0; i < s->n_sites; i++) {
+		const Audums__V1__Node *const *nodes;
+		const size_t n = model_site_nodes(p->model, s->sites[i], &nodes);
+
+		for (size_t k = 0; k < n; k++) {
+			const ssize_t at = model_position(
+				p->model, AUDUMS__V1__KIND__KIND_NODE, nodes[k]->name);
+			struct parting *parting;
+			ssize_t ref;
+
+			if (p->doomed[AUDUMS__V1__KIND__KIND_NODE][at] >= 0)
+				continue;
+			if (first == NULL) {
+				first = nodes[k];
+				continue;
+			}
+			/* what is apart already is no deletion's doing */
+			if (reach_equal(p, &p->later, first->name, nodes[k]->name) ||
+				!reach_equal(p, &p->now, first->name, nodes[k]->name))
+				continue;
+			ref = parting_link(p, first->name);
+			if (ref < 0)
+				continue;
+			parting = &p->by_ref[ref];
+			if (parting->n++ == 0)
+				*parting = (struct parting){s, first, nodes[k], 1};
+			return;
+		}
+	}
+}
+
+static void parting_report(
+	const struct parting *parting, const char *link, size_t index, struct problems *problems)
+{
+	char path[32], more[48] = "";
+
+	if (parting->n > 1)
+		snprintf(more, sizeof(more), " (and of %zu more segments)", parting->n - 1);
+	snprintf(path, sizeof(path), "objects[%zu]", index);
+	problems_add(problems, path,
+		"link \"%s\" can't be deleted, no path of links would join node \"%s\" and node "
+		"\"%s\" of segment \"%s\"%s any more; take a site out of the segment first",
+		link, parting->x->name, parting->y->name, parting->segment->name, more);
+}
+
+int check_parting(const struct model *base, ssize_t *const doomed[KIND_COUNT], size_t n_refs,
+	struct problems *problems)
+{
+	const Audums__V1__Document *d = model_document(base);
+	const ssize_t *links = doomed[AUDUMS__V1__KIND__KIND_LINK];
+	struct partings p = {.model = base, .doomed = doomed};
+	int found = 0;
+
+	p.by_ref = calloc(n_refs + 1, sizeof(p.by_ref[0]));
+	if (p.by_ref == NULL || !backbone_build(base, NULL, &p.now) ||
+		!backbone_build(base, links, &p.later)) {
+		found = -ENOMEM;
+		goto out;
+	}
+	for (size_t i = 0; i < d->n_segments; i++)
+		if (doomed[AUDUMS__V1__KIND__KIND_SEGMENT][i] < 0)
+			segment_partings(&p, d->segments[i]);
+	for (size_t i = 0; i < d->n_links; i++) {
+		if (links[i] < 0 || p.by_ref[links[i]].n == 0)
+			continue;
+		parting_report(&p.by_ref[links[i]], d->links[i]->name, (size_t)links[i], problems);
+		found++;
+	}
+out:
+	free(p.now.component);
+	free(p.later.component);
+	free(p.by_ref);
+	return found;
 }

@@ -2,7 +2,8 @@
  * Who a peer is and what it may do, from the identity in its certificate (D20).
  *
  *	audums://node/NODE                    may open the session of that node, nothing else
- *	audums://client/operator/PROVIDER/N   may read, and change what PROVIDER owns
+ *	audums://client/operator/PROVIDER/N   may read, and change what PROVIDER owns (and build it
+ *	                                      on what PROVIDER owns, see change.c)
  *	audums://client/reader/PROVIDER/N     may read
  *	audums://controller/NAME              nothing here
  *

@@ -2,8 +2,9 @@
  * Allocation for segments: VNIs, and RD indexes on each node of the sites a segment spans; and the
  * quarantine of both. See alloc.h.
  *
- * Two passes over the segments that are looked at: first explicit and kept numbers, then those that
- * have to be found, so that a found one never takes what is asked for further down.
+ * Three passes over the segments that are looked at: first what is given up, then explicit and kept
+ * numbers, then those that have to be found; so nothing is taken over without its rest, and a found
+ * one never takes what is asked for further down.
  */
 #include "controller/audumsd/alloc.h"
 
@@ -259,13 +260,34 @@ static int vni_set(
 	return ret;
 }
 
-/* An explicit VNI, or the one that is there if it is still good. */
-static int vni_keep(
+/*
+ * Give up a VNI that is not the segment's any more, before anybody is given one: else a segment
+ * that stands further up in the intent would take over, without a rest, what another tenant's
+ * leaves in the same change, and nodes that are not equally far would join the two.
+ */
+static int vni_leave(
 	struct alloc *alloc, const struct alloc_task *task, const Audums__V1__Segment *segment)
 {
 	const struct alloc_segment *have = alloc_segment(alloc, segment->name);
 	const Audums__V1__Segment *before =
 		task->before ? model_segment(task->before, segment->name) : NULL;
+	const Audums__V1__Provider *provider = model_provider(task->after, segment->provider);
+
+	if (!have || !have->vni)
+		return 0;
+	if (segment->vni ? segment->vni == have->vni : vni_in_pool(provider, have->vni))
+		return 0;
+	/* the same owner has shrunk its pool: vni_keep() says so */
+	if (!segment->vni && before && !strcmp(before->provider, segment->provider) && !before->vni)
+		return 0;
+	return vni_set(alloc, task, segment->name, 0);
+}
+
+/* An explicit VNI, or the one that is there if it is still good. */
+static int vni_keep(
+	struct alloc *alloc, const struct alloc_task *task, const Audums__V1__Segment *segment)
+{
+	const struct alloc_segment *have = alloc_segment(alloc, segment->name);
 	const Audums__V1__Provider *provider = model_provider(task->after, segment->provider);
 	uint32_t vni = have ? have->vni : 0;
 	char name[64], path[160];
@@ -290,11 +312,10 @@ static int vni_keep(
 		}
 		return vni_set(alloc, task, segment->name, segment->vni);
 	}
+	/* vni_leave() has given up what a new owner's pool doesn't hold: this is the pool's doing
+	 */
 	if (!vni || vni_in_pool(provider, vni))
 		return 0;
-	/* a new owner: a VNI of its pool instead; the same owner has shrunk its pool */
-	if (!before || strcmp(before->provider, segment->provider) || before->vni)
-		return vni_set(alloc, task, segment->name, 0);
 	problems_add(task->problems,
 		problem_path(task->change, AUDUMS__V1__KIND__KIND_PROVIDER, segment->provider,
 			"vnis", path, sizeof(path)),
@@ -505,6 +526,9 @@ int alloc_update_segments(struct alloc *alloc, const struct alloc_task *task)
 		if (looked_at(task, name) && !model_segment(task->after, name))
 			ret = segment_drop(alloc, task, name);
 	}
+	for (size_t i = 0; i < doc->n_segments && !ret; i++)
+		if (looked_at(task, doc->segments[i]->name))
+			ret = vni_leave(alloc, task, doc->segments[i]);
 	for (size_t i = 0; i < doc->n_segments && !ret; i++) {
 		if (!looked_at(task, doc->segments[i]->name))
 			continue;

@@ -74,24 +74,81 @@ static const char *object_owner(const ProtobufCMessage *object)
 	return object_provider(object);
 }
 
+/* Who changes objects, for whom the controller acts, and where to say why not. */
+struct rights {
+	const struct intent_options *options;
+	const struct access *access;
+	struct intent_result *result;
+};
+
+static bool right_over(const struct rights *r, const char *provider, char *why, size_t size)
+{
+	return access_change_provider(
+		r->access, provider, r->options->providers, r->options->n_providers, why, size);
+}
+
+/* Has the asker rights over an object that another one is built on? A reference to nothing is no
+ * matter of rights: the check of the whole tells it. */
+static bool right_to_use(const struct rights *r, const struct model *after, Audums__V1__Kind kind,
+	const char *name, char *why, size_t size)
+{
+	const ProtobufCMessage *object = model_find(after, kind, name);
+
+	return !object || right_over(r, object_owner(object), why, size);
+}
+
+/*
+ * To own an object is not enough where it takes hold of somebody else's: a node joins all segments
+ * of its site, an attachment occupies a port of a node, a segment counts against its tenant's quota
+ * and addresses, and a link must begin at a node of one's own. (That a segment spans a site is its
+ * owner's to say, and that it is attached there the node owner's: both have agreed then.)
+ */
+static bool ground_check(const struct rights *r, const struct model *after,
+	const ProtobufCMessage *object, char *why, size_t size)
+{
+	switch (object_kind(object)) {
+	case AUDUMS__V1__KIND__KIND_NODE:
+		return right_to_use(r, after, AUDUMS__V1__KIND__KIND_SITE,
+			((const Audums__V1__Node *)object)->site, why, size);
+	case AUDUMS__V1__KIND__KIND_ATTACHMENT:
+		return right_to_use(r, after, AUDUMS__V1__KIND__KIND_NODE,
+			((const Audums__V1__Attachment *)object)->node, why, size);
+	case AUDUMS__V1__KIND__KIND_SEGMENT:
+		return right_to_use(r, after, AUDUMS__V1__KIND__KIND_TENANT,
+			((const Audums__V1__Segment *)object)->tenant, why, size);
+	case AUDUMS__V1__KIND__KIND_LINK: {
+		const Audums__V1__Link *link = (const Audums__V1__Link *)object;
+
+		return !link->a || !link->b ||
+		       right_to_use(
+			       r, after, AUDUMS__V1__KIND__KIND_NODE, link->b->node, why, size) ||
+		       right_to_use(
+			       r, after, AUDUMS__V1__KIND__KIND_NODE, link->a->node, why, size);
+	}
+	default:
+		return true;
+	}
+}
+
 /* May the asker make all these changes? Both the old and the new owner count. */
-static int rights_check(const struct intent_state *base, const struct model *after,
-	const struct intent_options *options, const struct access *access,
-	struct intent_result *result)
+static int rights_check(
+	const struct intent_state *base, const struct model *after, const struct rights *r)
 {
 	char why[400];
 
-	for (size_t i = 0; i < result->n_changes; i++) {
-		const Audums__V1__ObjectRef *ref = result->changes[i]->object;
-		const ProtobufCMessage *sides[] = {model_find(base->model, ref->kind, ref->name),
-			model_find(after, ref->kind, ref->name)};
+	for (size_t i = 0; i < r->result->n_changes; i++) {
+		const Audums__V1__ObjectRef *ref = r->result->changes[i]->object;
+		const ProtobufCMessage *before = model_find(base->model, ref->kind, ref->name);
+		const ProtobufCMessage *now = model_find(after, ref->kind, ref->name);
 
-		for (size_t k = 0; k < 2; k++)
-			if (sides[k] &&
-				!access_change_provider(access, object_owner(sides[k]),
-					options->providers, options->n_providers, why, sizeof(why)))
-				return fail(result, -EACCES, "%s/%s may not be changed: %s",
-					kind_name(ref->kind), ref->name, why);
+		if ((before && !right_over(r, object_owner(before), why, sizeof(why))) ||
+			(now && !right_over(r, object_owner(now), why, sizeof(why))))
+			return fail(r->result, -EACCES, "%s/%s may not be changed: %s",
+				kind_name(ref->kind), ref->name, why);
+		if (now && !ground_check(r, after, now, why, sizeof(why)))
+			return fail(r->result, -EACCES,
+				"%s/%s may not be changed, for what it is to use: %s",
+				kind_name(ref->kind), ref->name, why);
 	}
 	return 0;
 }
@@ -270,7 +327,8 @@ int change_prepare(const struct intent_state *base, const struct intent_options 
 		goto out;
 	}
 	if (request && request->access &&
-		rights_check(base, change->next.model, options, request->access, result))
+		rights_check(base, change->next.model,
+			&(struct rights){options, request->access, result}))
 		goto out;
 	if (request && sense_check(base, change->next.model, request, result))
 		goto out;

@@ -323,6 +323,34 @@ static void test_quarantine(void **state)
 	world_free(&w);
 }
 
+/* What one tenant's segment leaves another's can't have in the same change, whatever the order. */
+static void test_quarantine_exchange(void **state)
+{
+	struct world w;
+
+	world_init(&w);
+	assert_int_equal(apply(&w, GROUND NODES
+				 "segments:\n"
+				 "- {name: ua, provider: a, tenant: u, sites: [s1], vni: 100}\n"
+				 "- {name: tb, provider: a, tenant: t, sites: [s1], vni: 101}\n"
+				 "- {name: tc, provider: a, tenant: t, sites: [s1], vni: 102}\n"),
+		0);
+	assert_int_equal(apply(&w, "segments:\n"
+				   "- {name: ua, provider: a, tenant: u, sites: [s1], vni: 101}\n"
+				   "- {name: tb, provider: a, tenant: t, sites: [s1], vni: 103}\n"),
+		1);
+	expect_problem(&w, "segments[0].vni", "freed by segment tb of tenant t");
+	/* within a tenant it is the tenant's business */
+	assert_int_equal(apply(&w, "segments:\n"
+				   "- {name: tb, provider: a, tenant: t, sites: [s1], vni: 102}\n"
+				   "- {name: tc, provider: a, tenant: t, sites: [s1], vni: 101}\n"),
+		0);
+	assert_int_equal(vni(&w, "tb"), 102);
+	assert_int_equal(vni(&w, "tc"), 101);
+	assert_int_equal(w.alloc->rests.n, 0);
+	world_free(&w);
+}
+
 /* A clock that goes back ends no rest. */
 static void test_quarantine_clock(void **state)
 {
@@ -450,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_pool_shrinks),
 		cmocka_unit_test(test_vnis),
 		cmocka_unit_test(test_quarantine),
+		cmocka_unit_test(test_quarantine_exchange),
 		cmocka_unit_test(test_quarantine_clock),
 		cmocka_unit_test(test_exhaustion),
 		cmocka_unit_test(test_segment_changes),

@@ -163,6 +163,70 @@ static void test_matrix(void **state)
 	fixture_stop(&f);
 }
 
+/* What one owns must not take hold of what others own. */
+static void test_foreign_ground(void **state)
+{
+	static const struct {
+		const char *document;
+		enum rpc_code code;
+	} cases[] = {
+		/* a node at somebody's site would join all of the segments there */
+		{"nodes:\n- {name: spy, provider: ldc, site: lnb}\n", RPC_PERMISSION_DENIED},
+		{"sites:\n- {name: ldc-b, provider: ldc}\n"
+		 "nodes:\n- {name: ldc2, provider: ldc, site: ldc-b}\n",
+			RPC_OK},
+		/* somebody's port */
+		{"attachments:\n- {name: a1, provider: ldc, segment: registri, node: lnb1, port: "
+		 "p3}\n",
+			RPC_PERMISSION_DENIED},
+		/* somebody's segment at one's own port: its owner has it span our site */
+		{"attachments:\n- {name: a1, provider: ldc, segment: registri, node: ldc1, port: "
+		 "p3}\n",
+			RPC_OK},
+		/* somebody's tenant */
+		{"segments:\n- {name: s1, provider: ldc, tenant: vid, sites: [ldc]}\n",
+			RPC_PERMISSION_DENIED},
+		{"tenants:\n- {name: own, provider: ldc}\n"
+		 "segments:\n- {name: s1, provider: ldc, tenant: own, sites: [ldc]}\n",
+			RPC_OK},
+		/* a link between two others */
+		{"links:\n- {name: l1, provider: ldc, a: {node: lnb1, port: up7}, b: {node: lvrtc1, "
+		 "port: up7}}\n",
+			RPC_PERMISSION_DENIED},
+		{"links:\n- {name: l1, provider: ldc, a: {node: lnb1, port: up7}, b: {node: ldc1, "
+		 "port: up7}}\n",
+			RPC_OK},
+	};
+	struct fixture f = {0};
+	struct rpc_client *ops;
+
+	fixture_start(&f);
+	ops = fixture_client(&f, OPERATOR);
+	assert_int_equal(call_apply(ops, "latvia.yaml", NULL), RPC_OK);
+	assert_int_equal(call_apply(ops, "demo-tenant.yaml", NULL), RPC_OK);
+	rpc_client_free(ops);
+	ops = fixture_client(&f, "audums://client/operator/ldc/x");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const enum rpc_code code = call_apply(ops, cases[i].document, NULL);
+
+		if (code != cases[i].code)
+			fail_msg("%s%s: %s", cases[i].document, rpc_code_name(code), call_message);
+		if (code)
+			assert_non_null(strstr(call_message, "ask an operator of l"));
+	}
+	/* one's own may be taken back from there */
+	assert_int_equal(call_delete(ops, "attachment/a1"), RPC_OK);
+	/* the only paths to ic1 and lnb1: afterwards nothing could be applied any more */
+	rpc_client_free(ops);
+	ops = fixture_client(&f, OPERATOR);
+	assert_int_equal(
+		call_delete(ops, "link/l1 link/lvrtc-lnb link/lnb-ic"), RPC_FAILED_PRECONDITION);
+	assert_non_null(strstr(call_message, "node \"lnb1\" of segment \"registri\""));
+	assert_int_equal(call_delete(ops, "link/l1"), RPC_OK);
+	rpc_client_free(ops);
+	fixture_stop(&f);
+}
+
 /* A controller acts for its providers only. */
 static void test_providers(void **state)
 {
@@ -367,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_access_parse),
 		cmocka_unit_test(test_access_rights),
 		cmocka_unit_test(test_matrix),
+		cmocka_unit_test(test_foreign_ground),
 		cmocka_unit_test(test_providers),
 		cmocka_unit_test(test_bad_documents),
 		cmocka_unit_test(test_many_problems),

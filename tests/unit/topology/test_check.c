@@ -376,6 +376,22 @@ static void deletion(void **state)
 	delete_golden((const char *const[]){"segment/none", NULL}, true, "");
 }
 
+/* What would part a segment's nodes is refused: afterwards nothing could be applied any more. */
+static void deletion_that_parts(void **state)
+{
+	/* a ring of three: each link alone may go */
+	delete_golden((const char *const[]){"link/ab", NULL}, false, "");
+	delete_golden((const char *const[]){"link/ca", NULL}, false, "");
+	delete_golden((const char *const[]){"link/bc", "link/ab", NULL}, false,
+		"objects[0]: link \"bc\" can't be deleted, no path of links would join node \"na\" and "
+		"node \"nb\" of segment \"reg\" any more; take a site out of the segment first\n");
+	/* with the segment, or with the node that is cut off */
+	delete_golden((const char *const[]){"link/bc", "link/ab", "segment/reg", "attachment/reg-a",
+			      "attachment/reg-b", NULL},
+		false, "");
+	delete_golden((const char *const[]){"link/bc", "link/ca", "node/nc", NULL}, false, "");
+}
+
 /* A link taken away may part the nodes of a segment: the controller checks what remains. */
 static void a_link_taken_away(void **state)
 {
@@ -426,6 +442,7 @@ int main(void)
 		cmocka_unit_test(unreachable_nodes),
 		cmocka_unit_test(all_errors_at_once),
 		cmocka_unit_test(deletion),
+		cmocka_unit_test(deletion_that_parts),
 		cmocka_unit_test(a_link_taken_away),
 	};
 
