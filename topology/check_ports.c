@@ -107,9 +107,9 @@ static void attachment_check(struct check *check, const Audums__V1__Attachment *
 	if (node != NULL && segment != NULL && node->site[0] != '\0' && segment->n_sites > 0 &&
 		!segment_at_site(segment, node->site))
 		check_report(check, places, 3,
-			"node \"%s\" is at site \"%s\", which is not among the sites of segment "
-			"\"%s\"",
-			node->name, node->site, segment->name);
+			"node \"%s\" of attachment \"%s\" is at site \"%s\", which is not among the "
+			"sites of segment \"%s\"",
+			node->name, a->name, node->site, segment->name);
 }
 
 /* ---- who else is on the port

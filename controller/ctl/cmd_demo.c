@@ -396,7 +396,7 @@ const struct command demo_commands[] = {
 			"Each workload of the group sends marked broadcasts and marked frames to a\n"
 			"MAC that nobody has; all workloads of the lab capture. Fails when a frame\n"
 			"is seen outside the group, or is missing inside it.",
-		.example = "audumsctl lab isolation registri --count 50",
+		.example = "sudo audumsctl lab isolation registri --count 50",
 		.options = isolation_options,
 		.run = isolation_run,
 	},

@@ -377,10 +377,23 @@ static void describe_events(const struct ctl *ctl, const Audums__V1__NodeStatus 
 	table_print(t, stdout);
 }
 
+static void print_time(const char *name, uint64_t ms)
+{
+	time_t when = (time_t)(ms / 1000);
+	char text[32];
+	struct tm tm;
+
+	localtime_r(&when, &tm);
+	strftime(text, sizeof(text), "%F %T", &tm);
+	printf("%-20s %s\n", name, text);
+}
+
 static void describe_node(const struct ctl *ctl, const Audums__V1__NodeStatus *s)
 {
 	if (!s)
 		return;
+	if (s->last_seen_ms)
+		print_time("last_seen", s->last_seen_ms);
 	if (s->n_components)
 		describe_components(ctl, s);
 	if (s->n_evpn_peers)
@@ -418,17 +431,43 @@ static void describe_segment(const struct ctl *ctl, const Audums__V1__SegmentSta
 	table_print(t, stdout);
 }
 
-/* The fields that hold one value each; tables show the rest. */
-static void describe_fields(const ProtobufCMessage *message)
+static void describe_link_end(
+	struct table *t, const Audums__V1__LinkEnd *end, const Audums__V1__UplinkReport *r)
+{
+	table_row(t);
+	table_cellf(t, "%s/%s", end->node, end->port);
+	bool_cell(t, r && r->oper_up);
+	bool_cell(t, r && r->bfd_up);
+	bool_cell(t, r && r->bgp_established);
+}
+
+static void describe_link(const struct ctl *ctl, const Audums__V1__Link *link)
+{
+	static const char *const columns[] = {"END", "CARRIER", "BFD", "BGP", NULL};
+	const Audums__V1__LinkStatus *s = link->status;
+	struct table *t;
+
+	if (!link->a || !link->b || (!s->a && !s->b))
+		return;
+	t = table_new(ctl, columns);
+	describe_link_end(t, link->a, s->a);
+	describe_link_end(t, link->b, s->b);
+	fputc('\n', stdout);
+	table_print(t, stdout);
+}
+
+/* The fields that hold one value each; tables show the rest. Of a status that is all but messages.
+ */
+static void describe_fields(const ProtobufCMessage *message, bool is_status)
 {
 	for (unsigned int i = 0; i < message->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
 		char *text;
 
-		if (!strcmp(field->name, "status") ||
-			(field->label == PROTOBUF_C_LABEL_REPEATED &&
-				field->type == PROTOBUF_C_TYPE_MESSAGE &&
-				strcmp(field->name, "labels")))
+		if (!strcmp(field->name, "status") || !strcmp(field->name, "last_seen_ms") ||
+			(field->type == PROTOBUF_C_TYPE_MESSAGE &&
+				(is_status || (field->label == PROTOBUF_C_LABEL_REPEATED &&
+						      strcmp(field->name, "labels")))))
 			continue;
 		if (pbtext_print_field(message, field, &text))
 			continue;
@@ -453,12 +492,14 @@ static void object_describe(const struct ctl *ctl, const ProtobufCMessage *objec
 
 	printf("%s/%s%s%s\n", kind_name(object_kind(object)), object_name(object),
 		*phase ? ": " : "", phase);
-	describe_fields(object);
+	describe_fields(object, false);
 	if (!status)
 		return;
-	describe_fields(status);
+	describe_fields(status, true);
 	if (object_kind(object) == AUDUMS__V1__KIND__KIND_NODE)
 		describe_node(ctl, (const Audums__V1__NodeStatus *)status);
+	if (object_kind(object) == AUDUMS__V1__KIND__KIND_LINK)
+		describe_link(ctl, (const Audums__V1__Link *)object);
 	if (object_kind(object) == AUDUMS__V1__KIND__KIND_SEGMENT)
 		describe_segment(ctl, (const Audums__V1__SegmentStatus *)status);
 }
@@ -511,7 +552,8 @@ const struct command get_commands[] = {
 		.summary = "List objects and their state",
 		.description =
 			"KIND is provider, site, node, link, tenant, segment (seg) or attachment\n"
-			"(att), or its plural. -o yaml prints what apply takes, with the status.",
+			"(att), or its plural. -o yaml prints what apply takes, but for generation\n"
+			"and status, which the controller sets.",
 		.example = "audumsctl get segments\n"
 			   "audumsctl get node/lvrtc1 -o yaml\n"
 			   "audumsctl get all --provider lnb",

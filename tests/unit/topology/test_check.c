@@ -112,8 +112,8 @@ static void attachments(void **state)
 	golden("attachments:\n- {name: x, provider: pa, segment: reg, node: na, port: up0}\n",
 		"attachments[0].port: node \"na\" has no access port \"up0\", expected one of: p1, p2\n");
 	golden("attachments:\n- {name: x, provider: pb, segment: reg, node: nc, port: p1}\n",
-		"attachments[0].node: node \"nc\" is at site \"sc\", which is not among the sites of "
-		"segment \"reg\"\n");
+		"attachments[0].node: node \"nc\" of attachment \"x\" is at site \"sc\", which is not "
+		"among the sites of segment \"reg\"\n");
 	golden("attachments:\n- {name: x, provider: pa, segment: reg, node: na, port: p2, vlan: 7}\n",
 		"attachments[0].vlan: tagged attachments are not supported by this release, expected 0 "
 		"or no vlan\n");
@@ -127,8 +127,8 @@ static void attachments(void **state)
 	golden("nodes:\n- {name: na, provider: pa, site: sa}\n",
 		"nodes[0].access_ports: node \"na\" has no access port \"p1\", expected one of: none\n");
 	golden("segments:\n- {name: reg, provider: pa, tenant: vid, sites: [sa]}\n",
-		"segments[0].sites: node \"nb\" is at site \"sb\", which is not among the sites of "
-		"segment \"reg\"\n");
+		"segments[0].sites: node \"nb\" of attachment \"reg-b\" is at site \"sb\", which is "
+		"not among the sites of segment \"reg\"\n");
 }
 
 static void pools_of_two_providers(void **state)
