@@ -4,8 +4,9 @@
 #     N passed, N failed, N skipped
 # and the exit status is 0 only when none failed.
 #
-# usage: test.sh [--fast] [--help]
-#   --fast   without the second, sanitised build
+# usage: test.sh [--fast] [--suite=NAME] [--help]
+#   --fast         without the second, sanitised build
+#   --suite=NAME   only unit, packet or fabric
 set -uo pipefail
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -89,10 +90,11 @@ run_suite() {
 	[ $n -gt 0 ] || stop "$1: there is no $suite test"
 }
 
-fast=no
+fast=no suites=(unit packet fabric)
 for arg; do
 	case $arg in
 	--fast) fast=yes ;;
+	--suite=unit | --suite=packet | --suite=fabric) suites=("${arg#--suite=}") ;;
 	-h | --help) usage; exit 0 ;;
 	*) fail "unknown option $arg"; usage >&2; exit 64 ;;
 	esac
@@ -103,13 +105,13 @@ need_machine 2000 || stop "the tests need more than this machine gives"
 cd "$root" || exit 1
 step "building"
 build build || stop "no build, no tests"
-for suite in unit packet fabric; do run_suite build $suite; done
+for suite in "${suites[@]}"; do run_suite build $suite; done
 if [ $fast = no ]; then
 	step "building with sanitizers"
 	export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	export TIMEOUT_MULTIPLIER=4
 	if build build-asan -Db_sanitize=address,undefined -Db_lundef=false; then
-		for suite in unit packet fabric; do run_suite build-asan $suite; done
+		for suite in "${suites[@]}"; do run_suite build-asan $suite; done
 	else
 		failed=$((failed + 1))
 	fi
