@@ -18,9 +18,35 @@ int lab_error(const struct lab_err *err)
 	return ctl_error("%s", err->text);
 }
 
+/* The lab whose context AUDUMS_CONTEXT names, if it is a lab's. */
+static bool lab_of_context(char name[LAB_NAME_LEN])
+{
+	const char *context = getenv("AUDUMS_CONTEXT");
+	size_t root = strlen(LAB_RUN_ROOT "/"), n;
+
+	if (!context || strncmp(context, LAB_RUN_ROOT "/", root))
+		return false;
+	n = strcspn(context + root, "/");
+	if (!n || n >= LAB_NAME_LEN)
+		return false;
+	memcpy(name, context + root, n);
+	name[n] = '\0';
+	return true;
+}
+
+const char *lab_context(const struct ctl *ctl, const struct lab *lab, char path[LAB_PATH_LEN])
+{
+	const char *given = getenv("AUDUMS_CONTEXT");
+
+	if (ctl->context || (given && *given))
+		return ctl->context;
+	lab_run_path(lab->name, "context.yaml", path);
+	return path;
+}
+
 /*
- * The name that was asked for, or the only lab that is up, or the only one that has left anything.
- * Returns EXIT_OK with `name` "" when there is none.
+ * The name that was asked for, or that of AUDUMS_CONTEXT, or the only lab that is up, or the only
+ * one that has left anything. Returns EXIT_OK with `name` "" when there is none.
  */
 static int lab_choose_name(const char *asked, char name[LAB_NAME_LEN])
 {
@@ -33,6 +59,8 @@ static int lab_choose_name(const char *asked, char name[LAB_NAME_LEN])
 			return ctl_error("\"%s\" cannot be a lab's name", asked);
 		return EXIT_OK;
 	}
+	if (lab_of_context(name))
+		return EXIT_OK;
 	count = lab_list(labs, 16);
 	for (unsigned int i = 0; i < count; i++) {
 		char path[LAB_PATH_LEN];

@@ -21,6 +21,8 @@ int lab_error(const struct lab_err *err);
 /* Open the lab that --lab names, or the only one. Returns an exit code, having said what is wrong.
  */
 int lab_choose(const struct args *args, struct lab *lab);
+/* The context to reach this lab's controller with, unless another one was asked for. */
+const char *lab_context(const struct ctl *ctl, const struct lab *lab, char path[LAB_PATH_LEN]);
 /* Print and free a JSON value. */
 int json_print(const struct ctl *ctl, json_t *root);
 json_t *workloads_json(const struct lab_workload *list, unsigned int count);

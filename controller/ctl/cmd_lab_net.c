@@ -69,7 +69,8 @@ static int attachment_place(struct ctl *ctl, const char *name, struct lab_worklo
 }
 
 /* --attachment, or --node and --port. */
-static int place_read(struct ctl *ctl, const struct args *args, struct lab_workload *w)
+static int place_read(
+	struct ctl *ctl, const struct args *args, const struct lab *lab, struct lab_workload *w)
 {
 	const char *attachment = args_option(args, "attachment");
 	const char *node = args_option(args, "node"), *port = args_option(args, "port");
@@ -80,8 +81,13 @@ static int place_read(struct ctl *ctl, const struct args *args, struct lab_workl
 		return EXIT_USAGE;
 	}
 	if (attachment) {
-		int exit_code = attachment_place(ctl, attachment, w);
+		char path[LAB_PATH_LEN];
+		int exit_code;
 
+		ctl->context = lab_context(ctl, lab, path);
+		exit_code = attachment_place(ctl, attachment, w);
+		client_close(ctl);
+		ctl->context = NULL;
 		if (exit_code)
 			return exit_code;
 	} else {
@@ -109,7 +115,7 @@ static int workload_add_run(struct ctl *ctl, const struct args *args)
 		goto out;
 	}
 	w.mtu = (uint32_t)mtu;
-	exit_code = place_read(ctl, args, &w);
+	exit_code = place_read(ctl, args, lab, &w);
 	if (exit_code)
 		goto out;
 	w.address_count = args_values(args, "ip", addresses, LAB_ADDRESSES_MAX + 1);
@@ -138,7 +144,7 @@ static int workload_move_run(struct ctl *ctl, const struct args *args)
 	int exit_code = lab ? lab_choose(args, lab) : ctl_error("out of memory");
 
 	if (!exit_code)
-		exit_code = place_read(ctl, args, &w);
+		exit_code = place_read(ctl, args, lab, &w);
 	if (!exit_code && lab_workload_move(lab, args->operands[0], w.node, w.port, &err))
 		exit_code = lab_error(&err);
 	free(lab);

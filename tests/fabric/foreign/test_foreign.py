@@ -22,6 +22,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from netlab import need_root, wait_for  # noqa: E402
 
 LAB = "foreign"
+# other labs may be up
+os.environ["AUDUMS_CONTEXT"] = f"/run/audums/lab/{LAB}/context.yaml"
 SITE = f"au-{LAB}-other1"
 GUEST = f"{SITE}-guest"
 VNI = 10042
