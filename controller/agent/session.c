@@ -46,6 +46,10 @@ struct session {
 	/* Desired state of which `last` has not come. */
 	Audums__V1__DesiredState *pending;
 	size_t pending_octets;
+	/* Whether differences may be built on what the agent has: not before the stream's whole
+	 * state was taken, and not after anything was refused. */
+	bool in_step;
+	uint64_t refused_generation; /* whose remaining chunks are passed over; 0 = none */
 	struct query queries[QUERIES_MAX];
 };
 
@@ -161,12 +165,22 @@ static void pending_drop(struct session *s)
 	s->pending_octets = 0;
 }
 
-static void refuse(struct session *s, const char *why)
+/*
+ * What follows a state that was not taken would be applied to something else than the controller
+ * thinks, and reported as if all were well. After a difference the stream is begun anew: it brings
+ * the whole state. One that was refused itself would only be refused again; it waits for the next
+ * change.
+ */
+static void refuse(struct session *s, const Audums__V1__DesiredState *m, const char *why)
 {
 	char object[64];
 
 	snprintf(object, sizeof(object), "node/%s", s->node);
 	agent_event(s->agent, "state_refused", object, why);
+	s->refused_generation = m->generation;
+	if (s->in_step && !m->full && s->call)
+		rpc_call_cancel(s->call);
+	s->in_step = false;
 	pending_drop(s);
 }
 
@@ -206,42 +220,74 @@ static bool pending_append(Audums__V1__DesiredState *p, Audums__V1__DesiredState
 	return true;
 }
 
-static void take_desired(struct session *s, const Audums__V1__DesiredState *m)
+/* Whether a chunk can be used: it begins a whole state, or builds on what was taken. */
+static bool chunk_fits(struct session *s, const Audums__V1__DesiredState *m)
 {
-	const size_t n = audums__v1__desired_state__get_packed_size(m);
+	if (m->full || s->pending || s->in_step)
+		return true;
+	if (m->generation == s->refused_generation)
+		return false;
+	log_warn("state_out_of_step", "generation=%lu", (unsigned long)m->generation);
+	if (s->call)
+		rpc_call_cancel(s->call);
+	return false;
+}
+
+static Audums__V1__DesiredState *desired_copy(const Audums__V1__DesiredState *m, size_t n)
+{
 	uint8_t *buf = malloc(n + 1);
 	Audums__V1__DesiredState *copy = NULL;
-	char error[256];
 
 	if (buf) {
 		audums__v1__desired_state__pack(m, buf);
 		copy = audums__v1__desired_state__unpack(NULL, n, buf);
 		free(buf);
 	}
-	if (!copy) {
-		refuse(s, "out of memory");
-		return;
-	}
-	if (s->pending && (copy->full || copy->generation != s->pending->generation)) {
+	return copy;
+}
+
+static void take_desired(struct session *s, const Audums__V1__DesiredState *m)
+{
+	const size_t n = audums__v1__desired_state__get_packed_size(m);
+	Audums__V1__DesiredState *copy;
+	char error[256];
+
+	if (s->pending && (m->full || m->generation != s->pending->generation)) {
 		log_warn("state_unfinished", "generation=%lu",
 			(unsigned long)s->pending->generation);
 		pending_drop(s);
 	}
+	if (!chunk_fits(s, m))
+		return;
+	copy = desired_copy(m, n);
+	if (!copy) {
+		refuse(s, s->pending ? s->pending : m, "out of memory");
+		return;
+	}
 	s->pending_octets += n;
 	if (!s->pending) {
 		s->pending = copy;
-		copy = NULL;
-	} else if (!pending_append(s->pending, copy)) {
-		refuse(s, "too many segments, or out of memory");
-	}
-	if (copy)
+	} else {
+		const bool fits = pending_append(s->pending, copy);
+
 		audums__v1__desired_state__free_unpacked(copy, NULL);
-	if (s->pending_octets > PENDING_MAX)
-		refuse(s, "desired state is larger than 64 MiB");
-	if (!s->pending || !m->last)
+		if (!fits) {
+			refuse(s, s->pending, "too many segments, or out of memory");
+			return;
+		}
+	}
+	if (s->pending_octets > PENDING_MAX) {
+		refuse(s, s->pending, "desired state is larger than 64 MiB");
 		return;
-	if (agent_take(s->agent, s->pending, error, sizeof(error)) < 0)
-		refuse(s, error);
+	}
+	if (!m->last)
+		return;
+	if (agent_take(s->agent, s->pending, error, sizeof(error)) < 0) {
+		refuse(s, s->pending, error);
+		return;
+	}
+	s->in_step = true;
+	s->refused_generation = 0;
 	pending_drop(s);
 }
 
@@ -330,6 +376,8 @@ static void start(struct session *s)
 		return;
 	}
 	s->started_ms = loop_now_ms();
+	s->in_step = false;
+	s->refused_generation = 0;
 	hello.node = s->node;
 	hello.version = (char *)AUDUMS_VERSION;
 	hello.generation = s->agent->desired.base ? s->agent->desired.generation : 0;

@@ -385,6 +385,58 @@ static void test_chunks_and_differences(void **state)
 	assert_false(support_device("vx80001"));
 }
 
+/* A difference: segment seg0 with this VNI. */
+static Audums__V1__DesiredState *difference(unsigned int node, uint64_t generation, uint32_t vni)
+{
+	Audums__V1__DesiredState *m = support_desired(node, generation, 1, vni);
+
+	m->full = false;
+	if (node == 1) {
+		audums__v1__node_base__free_unpacked(m->node_base, NULL);
+		m->node_base = NULL;
+	}
+	return m;
+}
+
+/* What follows something refused is not built on it: it would be applied, and reported as whole. */
+static void test_out_of_step(void **state)
+{
+	struct world *w = *state;
+	Audums__V1__DesiredState *m;
+
+	/* a difference to nothing */
+	wait_for(w->loop, w->fulls == 1);
+	send_state(w, difference(1, 4, 80001));
+	wait_for(w->loop, w->streams == 2 && w->fulls == 2 && w->call);
+	assert_int_equal(w->agent->desired.generation, 0);
+	send_state(w, support_desired(1, 5, 1, 70001));
+	wait_for(w->loop, support_device("vx70001"));
+
+	/* one that is refused: the next stream brings everything */
+	send_state(w, difference(2, 6, 90001));
+	wait_for(w->loop, w->streams == 3 && w->fulls == 3 && w->call);
+	assert_int_equal(strncmp(w->last_event, "state_refused", 13), 0);
+	assert_int_equal(w->agent->desired.generation, 5);
+	send_state(w, support_desired(1, 6, 1, 80001));
+	wait_for(w->loop, support_device("vx80001"));
+
+	/* a whole one that is refused is not asked for again and again, its rest is passed over */
+	w->last_event[0] = '\0';
+	send_state(w, support_desired(2, 7, 1, 70001));
+	wait_for(w->loop, strncmp(w->last_event, "state_refused", 13) == 0);
+	send_state(w, difference(1, 7, 70001));
+	for (int i = 0; i < 40; i++)
+		loop_turn(w->loop, 5);
+	assert_int_equal(w->streams, 3);
+	assert_int_equal(w->agent->desired.generation, 6);
+	/* until there is something new */
+	m = difference(1, 8, 70001);
+	send_state(w, m);
+	wait_for(w->loop, w->streams == 4 && w->call);
+	assert_int_equal(w->agent->desired.generation, 6);
+	assert_false(support_device("vx70001"));
+}
+
 static void test_controller_returns(void **state)
 {
 	struct world *w = *state;
@@ -452,6 +504,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_chunks_and_differences, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller_returns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries, setup, teardown),
 	};
