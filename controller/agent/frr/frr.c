@@ -18,6 +18,8 @@
 #define GATE_MS       2000
 #define TRIES         3 /* read-backs that may differ before the segment is called failed */
 #define TRIES_PAUSE   10
+#define REPAIR_MIN_MS 250
+#define REPAIR_MAX_MS 10000
 #define BFD_WRONG     2  /* polls in a row with wrong times that call for repair */
 #define BFD_AGAIN     12 /* and after so many more again */
 
@@ -136,57 +138,106 @@ static void judge_segments(struct frr *f)
 	}
 }
 
-static void judge_session(struct frr *f, enum conf_order order, const char *key,
+/* Whether a repair is due. Repairs are followed by a look at what came of them: without a pause,
+ * one that bgpd accepts and does not show would be made as fast as bgpd answers. */
+static bool repair_due(const struct frr *f)
+{
+	return loop_now_ms() >= f->repair_at_ms;
+}
+
+/* After each look at bgpd: whether anything of its instance or sessions was wrong. */
+static void repair_note(struct frr *f, bool wrong)
+{
+	if (!wrong) {
+		f->repair_delay_ms = f->repair_at_ms = 0;
+		return;
+	}
+	if (!repair_due(f))
+		return;
+	f->repair_delay_ms = f->repair_delay_ms ? 2 * f->repair_delay_ms : REPAIR_MIN_MS;
+	if (f->repair_delay_ms > REPAIR_MAX_MS)
+		f->repair_delay_ms = REPAIR_MAX_MS;
+	f->repair_at_ms = loop_now_ms() + f->repair_delay_ms;
+}
+
+/* Returns whether the session is there as it should be, as far as can be said. */
+static bool judge_session(struct frr *f, enum conf_order order, const char *key,
 	const struct rb_peers *peers, const char *address, uint32_t asn, const char *kind,
 	const char *name)
 {
 	const struct rb_peer *p = rb_peers_find(peers, address);
 
 	if (!daemon_holds(&f->bgpd, order, key) || (p && p->remote_as == asn))
-		return;
-	tell_drift(
-		f, kind, name, p ? "bgpd has another AS for the peer" : "bgpd has lost the peer");
-	daemon_redo(&f->bgpd, order, key, NULL);
+		return true;
+	if (repair_due(f)) {
+		tell_drift(f, kind, name,
+			p ? "bgpd has another AS for the peer" : "bgpd has lost the peer");
+		daemon_redo(&f->bgpd, order, key, NULL);
+	}
+	return false;
+}
+
+/* Returns whether there is an instance to go on with. */
+static bool judge_instance(struct frr *f, const Audums__V1__NodeBase *b, bool *wrong)
+{
+	/* without any peer bgpd's summary names neither its AS nor its router id */
+	const bool alone = !b->n_uplinks && !b->n_evpn_peers;
+	char key[RENDER_KEY_MAX];
+
+	render_key_base(key, b->asn, b->vtep);
+	if (alone ? !f->vnis.advertise_all : f->summary.as != b->asn) {
+		*wrong = true;
+		if (repair_due(f)) {
+			tell_drift(f, "node", b->node,
+				f->summary.as ? "bgpd runs another AS"
+					      : "bgpd has lost its instance");
+			daemon_forget(&f->bgpd, CONF_BASE);
+			frr_hurry(f);
+		}
+		return false;
+	}
+	if (f->vnis.advertise_all && (alone || strcmp(f->summary.router_id, b->router_id) == 0))
+		return true;
+	*wrong = true;
+	if (repair_due(f)) {
+		tell_drift(f, "node", b->node, "bgpd has lost advertise-all-vni or the router id");
+		daemon_redo(&f->bgpd, CONF_BASE, key, NULL);
+	}
+	return true;
 }
 
 static void judge_bgp(struct frr *f)
 {
 	const Audums__V1__NodeBase *b = f->desired->base;
 	char key[RENDER_KEY_MAX];
-	bool alone;
+	bool wrong = false;
 
 	if (!b)
 		return;
 	render_key_base(key, b->asn, b->vtep);
 	if (!daemon_holds(&f->bgpd, CONF_BASE, key))
 		return;
-	/* without any peer bgpd's summary names neither its AS nor its router id */
-	alone = !b->n_uplinks && !b->n_evpn_peers;
-	if (alone ? !f->vnis.advertise_all : f->summary.as != b->asn) {
-		tell_drift(f, "node", b->node,
-			f->summary.as ? "bgpd runs another AS" : "bgpd has lost its instance");
-		daemon_forget(&f->bgpd, CONF_BASE);
-		frr_hurry(f);
+	if (!judge_instance(f, b, &wrong)) {
+		repair_note(f, wrong);
 		return;
-	}
-	if (!f->vnis.advertise_all || (!alone && strcmp(f->summary.router_id, b->router_id) != 0)) {
-		tell_drift(f, "node", b->node, "bgpd has lost advertise-all-vni or the router id");
-		daemon_redo(&f->bgpd, CONF_BASE, key, NULL);
 	}
 	for (size_t i = 0; i < b->n_uplinks; i++) {
 		const Audums__V1__UplinkConfig *u = b->uplinks[i];
 
 		render_key_uplink(key, u->peer_address);
-		judge_session(f, CONF_UPLINK, key, &f->summary.ipv4, u->peer_address, u->peer_asn,
-			"link", u->link);
+		if (!judge_session(f, CONF_UPLINK, key, &f->summary.ipv4, u->peer_address,
+			    u->peer_asn, "link", u->link))
+			wrong = true;
 	}
 	for (size_t i = 0; i < b->n_evpn_peers; i++) {
 		const Audums__V1__EvpnPeerConfig *e = b->evpn_peers[i];
 
 		render_key_peer(key, e->address);
-		judge_session(f, CONF_PEER, key, &f->summary.evpn, e->address, e->asn, "peer",
-			e->node[0] ? e->node : e->address);
+		if (!judge_session(f, CONF_PEER, key, &f->summary.evpn, e->address, e->asn, "peer",
+			    e->node[0] ? e->node : e->address))
+			wrong = true;
 	}
+	repair_note(f, wrong);
 	judge_segments(f);
 }
 

@@ -32,6 +32,8 @@ struct frr {
 	uint64_t asked_at_ms, cost_ms;
 	unsigned int hurry;     /* quick polls left */
 	unsigned int bfd_wrong; /* polls in a row that showed other times than wanted */
+	/* A residue of bgpd's that stays is repaired less and less often; 0 = nothing is wrong. */
+	uint64_t repair_delay_ms, repair_at_ms;
 	/* Something that reports show, or a segment's frr_* fields, may have changed. */
 	void (*changed)(void *arg);
 	void (*drift)(void *arg, const char *object, const char *message);

@@ -319,7 +319,7 @@ enum kernel_result kernel_reconcile(
 		if (count == 0) {
 			all_known(k);
 			journal_tidy(k, d, inv);
-			k->failures = 0;
+			k->failures = k->fruitless = 0;
 			return KERNEL_DONE;
 		}
 		if (settled && repairs_too_many(k, count))
@@ -364,5 +364,10 @@ enum kernel_result kernel_reconcile(
 		if (cut)
 			return KERNEL_AGAIN;
 	}
+	/* The kernel takes it and shows something else, again and again. */
+	if (k->fruitless < SLOWED && ++k->fruitless == SLOWED)
+		log_warn("kernel_disagrees", "changes=%zu first=\"%s: %s\"", k->plan.count,
+			k->plan.ops[0].name, kop_name(k->plan.ops[0].type));
+	k->failures = k->fruitless;
 	return KERNEL_BACKOFF;
 }

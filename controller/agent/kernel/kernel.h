@@ -36,7 +36,8 @@ struct kernel {
 	uint64_t repairs_at_ms; /* start of the current second of repairs */
 	unsigned int repairs;
 	bool sysctls_due;
-	unsigned int failures; /* slices in a row in which something failed */
+	unsigned int failures;  /* slices in a row in which something failed */
+	unsigned int fruitless; /* times in a row that nothing came of all rounds */
 	/* Called from the loop when something in the kernel changed that may matter. */
 	void (*changed)(void *arg);
 	/* A difference that nobody had asked for was found. */

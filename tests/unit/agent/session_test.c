@@ -437,6 +437,30 @@ static void test_out_of_step(void **state)
 	assert_false(support_device("vx70001"));
 }
 
+/* A state that contradicts itself (a bridge that is an uplink, with another MTU) is fought over for
+ * ever, but not as fast as the kernel can. */
+static void test_fruitless(void **state)
+{
+	struct world *w = *state;
+	Audums__V1__DesiredState *m = support_desired(1, 5, 1, 70001);
+	uint64_t writes, until;
+
+	wait_for(w->loop, w->fulls == 1);
+	free(m->node_base->uplinks[0]->port);
+	m->node_base->uplinks[0]->port = strdup("br70001");
+	send_state(w, m);
+	wait_for(w->loop, support_device("vx70001") && w->agent->kernel.failures > 5);
+	writes = w->agent->kernel.writes;
+	until = loop_now_ms() + 1000;
+	while (loop_now_ms() < until)
+		loop_turn(w->loop, 20);
+	assert_in_range(w->agent->kernel.writes - writes, 1, 200);
+	/* and ends when it makes sense again */
+	send_state(w, support_desired(1, 6, 1, 70001));
+	wait_for(w->loop, w->agent->kernel_settled);
+	assert_int_equal(w->agent->kernel.failures, 0);
+}
+
 static void test_controller_returns(void **state)
 {
 	struct world *w = *state;
@@ -505,6 +529,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_chunks_and_differences, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fruitless, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller_returns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queries, setup, teardown),
 	};
