@@ -42,7 +42,7 @@ struct node {
 	Audums__V1__AgentEvent *events[NODE_EVENTS]; /* a ring */
 	uint64_t n_events;                           /* ever */
 	uint64_t events_from_ms;                     /* begin of the second that is counted */
-	unsigned int events_logged;                  /* in it */
+	unsigned int events_logged;                  /* in it, of all that it tells */
 	unsigned int events_unlogged;
 
 	/* desired.c: what is to be sent */
@@ -84,6 +84,9 @@ void desired_clear(struct node *node);
 /* ---- report.c ---- */
 void report_take(struct node *node, const Audums__V1__Report *report);
 void report_event(struct node *node, const Audums__V1__AgentEvent *event);
+/* Forget what was reported, without the events: a new session begins with a full report. */
+void report_forget(struct node *node);
+/* And the events. */
 void report_clear(struct node *node);
 /* Forget what was reported of a segment that doesn't lie on the node any more. */
 void report_prune(struct node *node, const char *segment);

@@ -13,8 +13,10 @@
 #include "controller/audumsd/operations.h"
 #include "controller/audumsd/status.h"
 #include "proto/lib/log.h"
+#include "proto/lib/rules.h"
 
-#define REPORT_BYTES  (64 * 1024) /* of one item */
+#define SEGMENT_BYTES (64 * 1024) /* of one report of a segment */
+#define REPORT_BYTES  1024        /* of one of anything else */
 #define EVENT_BYTES   1024
 #define EVENTS_LOGGED 50 /* a second, of each node */
 
@@ -53,14 +55,28 @@ static bool items_equal(const ProtobufCMessage *a, const ProtobufCMessage *b)
 	return equal;
 }
 
+/* What a node may speak of: what the intent has of it. Nobody else's, and nothing that is not
+ * there: what is said here reaches people's terminals and whoever watches. */
 static bool item_ours(const struct node *node, enum report_kind kind, const char *name)
 {
+	const struct model *model = intent_model(node->c->intent);
 	const struct alloc_segment *s;
+	const Audums__V1__Link *link;
 
-	if (kind != REPORT_SEGMENT)
-		return *name;
-	s = alloc_segment(intent_alloc(node->c->intent), name);
-	return s && alloc_place(s, node->name);
+	switch (kind) {
+	case REPORT_SEGMENT:
+		s = alloc_segment(intent_alloc(node->c->intent), name);
+		return s && alloc_place(s, node->name);
+	case REPORT_UPLINK:
+		link = model_link(model, name);
+		return link && link->a && link->b &&
+		       (!strcmp(link->a->node, node->name) || !strcmp(link->b->node, node->name));
+	case REPORT_PEER:
+		return model_node(model, name);
+	default:
+		/* of a form that names have, whatever they name */
+		return !rules_format_check(AUDUMS__V1__FORMAT__FORMAT_NAME, name);
+	}
 }
 
 /* Say what hangs on an item that became different. */
@@ -84,6 +100,25 @@ static void item_drop(struct node *node, enum report_kind kind, const char *name
 	protobuf_c_message_free_unpacked(old, NULL);
 }
 
+/* A node that tells more than this is counted, not quoted, in the log. */
+static bool loggable(struct node *node)
+{
+	uint64_t now = loop_now_ms();
+
+	if (now - node->events_from_ms >= 1000) {
+		if (node->events_unlogged)
+			log_warn("node_events_not_logged", "node=%s events=%u", node->name,
+				node->events_unlogged);
+		node->events_from_ms = now;
+		node->events_logged = 0;
+		node->events_unlogged = 0;
+	}
+	if (node->events_logged++ < EVENTS_LOGGED)
+		return true;
+	node->events_unlogged++;
+	return false;
+}
+
 static void item_take(struct node *node, enum report_kind kind, const ProtobufCMessage *item)
 {
 	const char *name = item_name(item);
@@ -92,9 +127,12 @@ static void item_take(struct node *node, enum report_kind kind, const ProtobufCM
 
 	if (!item_ours(node, kind, name) || (old && items_equal(old, item)))
 		return;
-	if (protobuf_c_message_get_packed_size(item) > REPORT_BYTES ||
+	if (protobuf_c_message_get_packed_size(item) >
+			(kind == REPORT_SEGMENT ? SEGMENT_BYTES : REPORT_BYTES) ||
 		(!old && map->n >= kind_max[kind])) {
-		log_warn("report_too_large", "node=%s kind=%d items=%zu", node->name, kind, map->n);
+		if (loggable(node))
+			log_warn("report_too_large", "node=%s kind=%d items=%zu", node->name, kind,
+				map->n);
 		return;
 	}
 	copy = message_clone(item);
@@ -135,6 +173,15 @@ void report_prune(struct node *node, const char *segment)
 		item_drop(node, REPORT_SEGMENT, segment);
 }
 
+/* A generation that the node was never asked for is of another history (the store was put back from
+ * a copy): it says nothing of this one's changes, however great it is. */
+static uint64_t generation_credible(const struct node *node, uint64_t generation)
+{
+	const struct alloc_node *n = alloc_node(intent_alloc(node->c->intent), node->name);
+
+	return n && generation <= n->generation ? generation : 0;
+}
+
 void report_take(struct node *node, const Audums__V1__Report *report)
 {
 	const struct {
@@ -151,12 +198,16 @@ void report_take(struct node *node, const Audums__V1__Report *report)
 		[REPORT_PORT] = {(ProtobufCMessage *const *)report->ports, report->n_ports},
 	};
 
+	uint64_t applied;
+
 	if (report->renewal)
 		return;
-	if (report->applied_generation != node->applied_generation) {
-		node->applied_generation = report->applied_generation;
-		log_info("node_applied", "node=%s generation=%" PRIu64, node->name,
-			node->applied_generation);
+	applied = generation_credible(node, report->applied_generation);
+	if (applied != node->applied_generation) {
+		node->applied_generation = applied;
+		if (loggable(node))
+			log_info(
+				"node_applied", "node=%s generation=%" PRIu64, node->name, applied);
 		status_changed(node->c, AUDUMS__V1__KIND__KIND_NODE, node->name);
 	}
 	for (enum report_kind kind = 0; kind < REPORT_KINDS; kind++) {
@@ -170,32 +221,13 @@ void report_take(struct node *node, const Audums__V1__Report *report)
 	operations_changed(node->c->operations);
 }
 
-/* A node that tells more than this is counted, not quoted, in the log. */
-static bool event_loggable(struct node *node)
-{
-	uint64_t now = loop_now_ms();
-
-	if (now - node->events_from_ms >= 1000) {
-		if (node->events_unlogged)
-			log_warn("node_events_not_logged", "node=%s events=%u", node->name,
-				node->events_unlogged);
-		node->events_from_ms = now;
-		node->events_logged = 0;
-		node->events_unlogged = 0;
-	}
-	if (node->events_logged++ < EVENTS_LOGGED)
-		return true;
-	node->events_unlogged++;
-	return false;
-}
-
 void report_event(struct node *node, const Audums__V1__AgentEvent *event)
 {
 	Audums__V1__AgentEvent **slot = &node->events[node->n_events % NODE_EVENTS];
 	char kind[128], object[256], message[800];
 	ProtobufCMessage *copy;
 
-	if (event_loggable(node))
+	if (loggable(node))
 		log_info("node_event", "node=%s kind=%s object=%s message=%s", node->name,
 			log_quote(kind, sizeof(kind), event->kind),
 			log_quote(object, sizeof(object), event->object),
@@ -212,7 +244,7 @@ void report_event(struct node *node, const Audums__V1__AgentEvent *event)
 	status_changed(node->c, AUDUMS__V1__KIND__KIND_NODE, node->name);
 }
 
-void report_clear(struct node *node)
+void report_forget(struct node *node)
 {
 	ProtobufCMessage *item;
 
@@ -221,6 +253,12 @@ void report_clear(struct node *node)
 			protobuf_c_message_free_unpacked(item, NULL);
 		strmap_free(&node->reports[kind]);
 	}
+	node->applied_generation = 0;
+}
+
+void report_clear(struct node *node)
+{
+	report_forget(node);
 	for (size_t i = 0; i < NODE_EVENTS; i++)
 		if (node->events[i])
 			audums__v1__agent_event__free_unpacked(node->events[i], NULL);

@@ -107,11 +107,12 @@ static void hello_take(struct rpc_call *call, const Audums__V1__Hello *hello)
 		return;
 	}
 	session_end(node, RPC_ABORTED, "a newer session of the node has replaced this one");
-	if (strcmp(node->instance, hello->instance)) {
-		/* another agent process: what the last one said is void */
+	/* What the last session said may have ceased to be true since; of another agent process the
+	 * events are void, too. */
+	if (strcmp(node->instance, hello->instance))
 		report_clear(node);
-		node->applied_generation = 0;
-	}
+	else
+		report_forget(node);
 	snprintf(node->instance, sizeof(node->instance), "%.63s", hello->instance);
 	snprintf(node->version, sizeof(node->version), "%.63s", hello->version);
 	node->call = call;

@@ -5,6 +5,7 @@
  *	operator --Apply--> controller --DesiredState--> lvrtc1, lnb1, ic1, ldc1
  *	         <--Watch--            <--Report-------
  */
+#include "controller/audumsd/nodes.h"
 #include "tests/unit/audumsd/fixture.h"
 
 #include <setjmp.h>
@@ -330,6 +331,95 @@ static bool agent_over(void *arg)
 	return ((struct agent *)arg)->is_over;
 }
 
+static bool connected(void *arg)
+{
+	struct lab *lab = arg;
+	Audums__V1__Document *d = call_get(lab->ops, NODE, "ic1");
+	bool is = d->nodes[0]->status->connected;
+
+	audums__v1__document__free_unpacked(d, NULL);
+	return is;
+}
+
+static bool disconnected(void *arg)
+{
+	return !connected(arg);
+}
+
+/* A node that comes back is not ready because it was when it went. */
+static void test_stale_reports(void **state)
+{
+	Audums__V1__Document *d;
+	struct agent *again;
+	struct lab lab;
+
+	lab_start(&lab);
+	wait_ready(&lab);
+	again = agent_start(&lab.f, "ic1", NULL);
+	/* the same process, over a new connection */
+	snprintf(again->instance, sizeof(again->instance), "%s", lab.agents[0]->instance);
+	again->silent = true;
+	agent_stop(lab.agents[0]);
+	lab.agents[0] = again;
+	fixture_wait(&lab.f, disconnected, &lab);
+	agent_hello(again, "ic1");
+	fixture_wait(&lab.f, connected, &lab);
+	assert_int_equal(phase(&lab, NODE, "ic1"), DEGRADED);
+	assert_int_equal(phase(&lab, LINK, "lvrtc-ic"), DEGRADED);
+	d = call_get(lab.ops, NODE, "ic1");
+	assert_int_equal(d->nodes[0]->status->applied_generation, 0);
+	audums__v1__document__free_unpacked(d, NULL);
+	again->silent = false;
+	agent_report(again);
+	wait_ready(&lab);
+	lab_stop(&lab);
+}
+
+/* A node speaks of what the intent has of it, and of nothing else. */
+static void test_liar(void **state)
+{
+	Audums__V1__AgentMessage m = AUDUMS__V1__AGENT_MESSAGE__INIT;
+	Audums__V1__Report r = AUDUMS__V1__REPORT__INIT;
+	Audums__V1__UplinkReport u = AUDUMS__V1__UPLINK_REPORT__INIT;
+	Audums__V1__EvpnPeerReport p = AUDUMS__V1__EVPN_PEER_REPORT__INIT;
+	Audums__V1__ComponentReport c = AUDUMS__V1__COMPONENT_REPORT__INIT;
+	Audums__V1__UplinkReport *us[] = {&u};
+	Audums__V1__EvpnPeerReport *ps[] = {&p};
+	Audums__V1__ComponentReport *cs[] = {&c};
+	const struct node *node;
+	struct lab lab;
+
+	lab_start(&lab);
+	wait_ready(&lab);
+	node = nodes_get(lab.f.controller->nodes, "ic1");
+	m.body_case = AUDUMS__V1__AGENT_MESSAGE__BODY_REPORT;
+	m.report = &r;
+	r.applied_generation = lab.agents[0]->generation;
+	r.uplinks = us;
+	r.evpn_peers = ps;
+	r.components = cs;
+	r.n_uplinks = r.n_evpn_peers = r.n_components = 1;
+	/* somebody else's link, a node that is not there, what would colour a terminal */
+	u.link = (char *)"lvrtc-lnb";
+	p.node = (char *)"nobody";
+	c.name = (char *)"\033[31mred";
+	agent_send(lab.agents[0], &m);
+	/* a generation that nobody asked for */
+	r.applied_generation = UINT64_MAX;
+	r.n_uplinks = r.n_evpn_peers = 0;
+	c.name = (char *)"kernel";
+	agent_send(lab.agents[0], &m);
+	wait_phase(&lab, NODE, "ic1", DEGRADED);
+	assert_int_equal(node->reports[REPORT_UPLINK].n, lab.agents[0]->base->n_uplinks);
+	assert_int_equal(node->reports[REPORT_PEER].n, NODES - 1);
+	assert_int_equal(node->reports[REPORT_COMPONENT].n, 1);
+	assert_int_equal(node->applied_generation, 0);
+	assert_int_equal(phase(&lab, LINK, "lvrtc-lnb"), READY);
+	agent_report(lab.agents[0]);
+	wait_ready(&lab);
+	lab_stop(&lab);
+}
+
 /* The newest session of a node counts. */
 static void test_replaced(void **state)
 {
@@ -556,6 +646,8 @@ int main(void)
 		cmocka_unit_test(test_failure),
 		cmocka_unit_test(test_disconnect),
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_stale_reports),
+		cmocka_unit_test(test_liar),
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_sessions_refused),
