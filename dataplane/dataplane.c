@@ -2,7 +2,7 @@
  * The forwarding process's parts put together, and the main thread's turn. See dataplane.h.
  *
  * Invariant: a turn never waits but at its end; whatever the workers told is taken before sleeping
- * (main_sleeps is set first, then their rings are looked at once more).
+ * (main_sleeps is set first, then their rings and the trace are looked at once more).
  */
 #include "dataplane/dpdk_compat.h"
 
@@ -236,6 +236,14 @@ int dataplane_prepare(struct dataplane *dp)
 
 	if (n > WORKER_MAX)
 		return -EINVAL;
+	/* two workers on one queue would corrupt it */
+	for (unsigned int i = 0; i < PORT_MAX; i++) {
+		if (dp->ports[i] != NULL && dp->ports[i]->queues < n) {
+			log_error("workers_refused", "workers=%u port=%s queues=%u", n,
+				dp->ports[i]->spec.name, dp->ports[i]->queues);
+			return -ENOTSUP;
+		}
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		const struct worker_options options = {
 			.id = i,
@@ -347,6 +355,14 @@ static bool events_waiting(const struct dataplane *dp)
 	return false;
 }
 
+/* A trace is complete, and whoever asked for it has not taken it yet. */
+static bool trace_complete(const struct dataplane *dp)
+{
+	const struct trace *t = dp->trace != NULL ? &dp->trace->trace : NULL;
+
+	return t != NULL && __atomic_load_n(&t->finished, __ATOMIC_ACQUIRE) >= t->count;
+}
+
 static void links_poll(struct dataplane *dp, int64_t now)
 {
 	if (dp->link_poll_ms == 0 || now < dp->link_poll_ms)
@@ -392,7 +408,7 @@ int dataplane_turn(struct dataplane *dp, int max_ms)
 
 	__atomic_store_n(&dp->main_sleeps, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (more || events_waiting(dp))
+	if (more || events_waiting(dp) || trace_complete(dp))
 		wait = 0;
 	return loop_once(&dp->loop, wait);
 }

@@ -92,7 +92,8 @@ void dataplane_destroy(struct dataplane *dp);
  */
 int dataplane_port_add(struct dataplane *dp, const struct port_spec *spec, int ethdev_id);
 
-/* Make the workers for the ports added so far; not yet running. Returns 0 or a negative errno. */
+/* Make the workers for the ports added so far; not yet running. Returns 0 or a negative errno:
+ * -ENOTSUP (logged) when a port has fewer queues than there would be workers. */
 int dataplane_prepare(struct dataplane *dp);
 
 /* Launch the workers. Returns 0 or a negative errno. */

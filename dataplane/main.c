@@ -65,7 +65,7 @@ static const char usage[] =
 	"  --handover-fd N    descriptor of the port holder's socket\n"
 	"  --run DIR          run directory (for DPDK's files)\n"
 	"  --log-level LEVEL  error, warn, info or debug (default info)\n"
-	"  --workers N        forwarding threads, 1 to 8 (default 1)\n"
+	"  --workers N        forwarding threads; only 1 until ports have several queues\n"
 	"  --mbufs N          packet buffers (default 4095, and 1536 for each DPDK device)\n"
 	"  --memory MB        memory without hugepages (default 64, and 32 for each DPDK device)\n"
 	"  --huge             use hugepages\n"
@@ -137,6 +137,12 @@ static int arguments_parse(struct arguments *a, int argc, char **argv)
 			break;
 		case WORKERS:
 			v = number("workers", optarg, 1, WORKER_MAX);
+			if (v > 1) {
+				fputs("audums-dataplane: --workers: only 1 is possible for now, "
+				      "ports have one queue\n",
+					stderr);
+				return -1;
+			}
 			a->workers = (unsigned int)v;
 			break;
 		case MBUFS:

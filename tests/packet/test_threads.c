@@ -5,6 +5,7 @@
  * Frames carry their number; each must arrive at most once, with the VNI of its segment, by an
  * uplink and next hop that belong together.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -144,11 +145,47 @@ static void test_wakes_the_main_thread(void **state)
 	rig_close(rig);
 }
 
+/* A trace that is complete before the main thread goes to sleep is not left waiting. */
+static void test_trace_ends_the_sleep(void **state)
+{
+	struct rig *rig = rig_open(NULL);
+	const int64_t deadline = loop_now_ms() + 5000;
+	struct frame_bytes f;
+
+	rig_run(rig);
+	rig->dp->link_poll_ms = 0; /* nothing else is due */
+	assert_non_null(dataplane_trace_begin(rig->dp, TRACE_ANY_PORT, NULL, 1));
+	frame_udp4(&f, MAC(9, 9), MAC(1, 1), 1, 2, 3, 4, 20);
+	rig_send(rig, UP0, &f);
+	/* the worker ends it when the main thread has looked and not yet said that it sleeps */
+	__atomic_store_n(&rig->dp->main_sleeps, 0, __ATOMIC_RELAXED);
+	while (worker_round(rig->worker) > 0)
+		;
+	assert_return_code(dataplane_turn(rig->dp, 5000), 0);
+	assert_true(loop_now_ms() < deadline);
+	dataplane_trace_end(rig->dp);
+	rig_run(rig);
+	rig_close(rig);
+}
+
+/* A port's only queue is never given to two workers. */
+static void test_more_workers_than_queues(void **state)
+{
+	struct rig *rig = rig_open(NULL);
+
+	rig->dp->options.workers = 2;
+	assert_int_equal(dataplane_prepare(rig->dp), -ENOTSUP);
+	assert_int_equal(rig->dp->worker_count, 1);
+	rig_close(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes_under_traffic),
 		cmocka_unit_test(test_wakes_the_main_thread),
+		cmocka_unit_test(test_trace_ends_the_sleep),
+		cmocka_unit_test(test_more_workers_than_queues),
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, rig_group_setup, rig_group_teardown);
