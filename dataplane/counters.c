@@ -79,7 +79,7 @@ void counters_turn(struct counters *c, const struct dataplane *dp)
 	const uint16_t end = bd_end(t->bds);
 
 	for (uint16_t i = 1; i < end && i <= c->bd_max; i++) {
-		const bool is = bd_get(t->bds, i) != NULL;
+		const bool is = bd_live(t->bds, i);
 
 		if (c->bd_seen[i] && !is)
 			segment_sum(dp, i, &c->bd_base[i]);

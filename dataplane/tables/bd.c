@@ -158,7 +158,7 @@ int bd_add(struct bd_tbl *t, const struct bd_config *conf)
 }
 
 /* A domain that was removed is still in bds[] until its grace period has passed. */
-static bool bd_live(const struct bd_tbl *t, uint16_t id)
+bool bd_live(const struct bd_tbl *t, uint16_t id)
 {
 	return id != BD_NONE && id <= t->max && t->bds[id] && t->bds[id]->rcu.free == NULL;
 }

@@ -65,6 +65,9 @@ int bd_set(struct bd_tbl *t, uint16_t id, const struct bd_config *conf);
  * removed FDB entries and port references before. 0 or -ENOENT. */
 int bd_del(struct bd_tbl *t, uint16_t id);
 
+/* Main thread: is there such a domain, and has bd_del() not been called for it? */
+bool bd_live(const struct bd_tbl *t, uint16_t id);
+
 /* Domains that exist now, and the highest id + 1 ever used, for iteration with bd_get(). */
 uint16_t bd_count(const struct bd_tbl *t);
 uint16_t bd_end(const struct bd_tbl *t);
