@@ -229,10 +229,10 @@ int handover_recv(int fd, struct handover_msg *msg)
 			return -EAGAIN;
 		return errno == ECONNRESET ? -EPIPE : -errno;
 	}
-	if (len == 0)
-		return -EPIPE;
 	n = fds_collect(&mh, fds);
 	memset(msg, 0, sizeof(*msg));
+	if (len == 0 && n == 0)
+		return -EPIPE;
 	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
 		(size_t)len < sizeof(datagram.header) || datagram.header.magic != HANDOVER_MAGIC ||
 		!type_valid(datagram.header.type) ||

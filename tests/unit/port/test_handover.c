@@ -256,6 +256,19 @@ static void test_refused_by_receiver(void **state)
 	assert_int_equal(fds_open(), before);
 }
 
+/* An empty datagram looks like the end of file; what it carries is closed all the same. */
+static void test_empty_with_descriptors(void **state)
+{
+	const unsigned int before = fds_open();
+
+	(void)state;
+	raw_send(NULL, 0, 3);
+	assert_int_equal(handover_recv(pair[1], &in), -EBADMSG);
+	assert_int_equal(fds_open(), before);
+	raw_send(NULL, 0, 0);
+	assert_int_equal(handover_recv(pair[1], &in), -EPIPE);
+}
+
 static void test_ends(void **state)
 {
 	(void)state;
@@ -290,6 +303,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_types, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_by_sender, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_by_receiver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_empty_with_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 	};
