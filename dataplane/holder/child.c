@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/close_range.h>
+
 #define HANDOVER_FD      3
 #define READY_MS         30000 /* EAL, tables and the kernel's dump at the latest by then */
 #define TERM_MS          3000
@@ -111,6 +113,9 @@ static void child_exec(const struct holder *h, int fd, pid_t parent)
 		return;
 	if (fd == HANDOVER_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, HANDOVER_FD) < 0)
 		return;
+	/* ours are close-on-exec; those that whoever started us left open are not */
+	if (close_range(HANDOVER_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return;
 	if (privileges_drop(&h->child) < 0)
 		return;
 	/* after the change of user, which clears it; the parent may be gone already */
@@ -181,7 +186,8 @@ static int list_send(struct holder *h, unsigned int n)
 		msg.type = HANDOVER_HELLO;
 		msg.version = HANDOVER_VERSION;
 	} else if (n <= h->n_ports) {
-		if (h->ports[n - 1].wire_gone) /* it starts again when the wire is back */
+		/* it starts again when the wire is back, or the TAP could be made */
+		if (h->ports[n - 1].wire_gone || h->ports[n - 1].spec.tap_fd < 0)
 			return 0;
 		msg.type = HANDOVER_PORT;
 		msg.port = h->ports[n - 1].spec;

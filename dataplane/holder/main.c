@@ -154,6 +154,7 @@ static int loop_open(struct holder *h)
 {
 	sigset_t signals;
 
+	signal(SIGPIPE, SIG_IGN); /* a log that nobody reads any more is no reason to end */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGCHLD);
 	sigaddset(&signals, SIGTERM);

@@ -237,7 +237,8 @@ void pump_start(struct holder *h)
 		struct holder_port *port = &h->ports[i];
 		int rc;
 
-		if (port->spec.packet_fd < 0) /* ethdev, or a wire that is not there */
+		/* ethdev, or a wire or TAP that is not there */
+		if (port->spec.packet_fd < 0 || port->spec.tap_fd < 0)
 			continue;
 		if (port->spec.role != PORT_ROLE_UPLINK) {
 			filter_set(port, nothing, NELEM(nothing));

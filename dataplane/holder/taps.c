@@ -125,7 +125,8 @@ static void tap_remake(struct holder *h, struct holder_port *port)
 	log_warn("tap_lost", "tap=%s", port->spec.tap);
 	if (pumping)
 		pump_stop(h);
-	close(port->spec.tap_fd);
+	if (port->spec.tap_fd >= 0)
+		close(port->spec.tap_fd);
 	port->spec.tap_fd = -1;
 	if (tap_make(h, port) == 0) /* its descriptor goes down at the start only */
 		child_stop(h, "tap_lost");
@@ -141,7 +142,11 @@ static void link_gone(const struct wirelink_state *state, void *arg)
 	if (!state->deleted)
 		return;
 	for (i = 0; i < h->n_ports; i++) {
-		if (h->ports[i].spec.tap_ifindex == state->ifindex)
+		const struct port_spec *spec = &h->ports[i].spec;
+
+		/* the TAP itself, or what had taken its name when it was to be made again */
+		if (spec->tap_fd >= 0 ? spec->tap_ifindex == state->ifindex
+				      : strcmp(spec->tap, state->name) == 0)
 			tap_remake(h, &h->ports[i]);
 	}
 }

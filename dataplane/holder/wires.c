@@ -121,6 +121,15 @@ out:
 	return rc;
 }
 
+/* May it be a port (port_spec_check())? */
+static bool wire_fits(const struct port_spec *spec)
+{
+	static const uint8_t none[6];
+
+	return spec->mtu >= PORT_MTU_MIN && spec->mtu <= PORT_MTU_MAX && (spec->mac[0] & 1) == 0 &&
+	       memcmp(spec->mac, none, sizeof(none)) != 0;
+}
+
 static void fd_close(int *fd)
 {
 	if (*fd >= 0)
@@ -128,7 +137,8 @@ static void fd_close(int *fd)
 	*fd = -1;
 }
 
-/* Open a packet port's sockets; closes former ones. */
+/* Open a packet port's sockets; closes former ones. -ENODEV: there is no such device; -ERANGE: its
+ * MTU or MAC is none that a port may have. */
 static int wire_sockets(struct holder *h, struct holder_port *port)
 {
 	struct port_spec *spec = &port->spec;
@@ -143,6 +153,12 @@ static int wire_sockets(struct holder *h, struct holder_port *port)
 	}
 	what = "device";
 	rc = wire_device(spec);
+	if (rc == 0 && !wire_fits(spec)) {
+		what = "limits";
+		rc = -ERANGE;
+		spec->mtu = MTU_UNKNOWN;
+		memset(spec->mac, 0, sizeof(spec->mac));
+	}
 	if (rc == 0) {
 		what = "packet_socket";
 		spec->packet_fd = packet_socket_open(spec->wire_ifindex);
@@ -173,7 +189,8 @@ static int port_open_one(
 		rc = wire_get(h, line->netns, &port->wire);
 		if (rc == 0)
 			rc = wire_sockets(h, port);
-		if (rc == -ENODEV) { /* one lost device must not keep the others from working */
+		/* one lost or unfit device must not keep the others from working */
+		if (rc == -ENODEV || rc == -ERANGE) {
 			port->wire_gone = true;
 			port->spec.mtu = MTU_UNKNOWN;
 		} else if (rc < 0) {

@@ -25,7 +25,7 @@ class Holder:
         self.lab = lab
         self.run_dir = os.path.join(lab.dir, "run")
         self.process = lab.start(
-            "holder", HOLDER, "--inventory", lab.dir + "/ports.conf", "--run", self.run_dir,
+            "holder", "sh", "-c", 'exec "$@" 9</dev/zero', "sh", HOLDER, "--inventory", lab.dir + "/ports.conf", "--run", self.run_dir,
             "--dataplane", FAKE, "--user", "nobody", *options, ns=site, env=env)
 
     def pids(self):
@@ -54,6 +54,12 @@ def udp_refused(lab, ns, port):
 
 def ping(lab, ns, address):
     return lab.run("ping", "-n", "-c", "1", "-W", "1", address, ns=ns, check=False).returncode == 0
+
+
+def descriptors(pid):
+    """What the open descriptors of a process are."""
+    path = "/proc/%d/fd/" % pid
+    return [os.readlink(path + fd) for fd in os.listdir(path)]
 
 
 def carrier(lab, ns, device):
@@ -151,20 +157,47 @@ def test(lab):
     assert lab.link(site, "p1")["address"] == lab.link(wire, "p1")["address"]
     holder.running(5)
 
+    # one that is made again with an MTU that no port may have waits until it has another
+    lab.ip(wire, "link", "del", "p1")
+    wait_for("no carrier", lambda: not carrier(lab, site, "p1"), 2)
+    lab.ip(peer, "link", "add", "p1", "type", "veth", "peer", "name", "p1", "mtu", "20000",
+           "netns", wire)
+    lab.ip(peer, "link", "set", "p1", "up")
+    wait_for("refusal", lambda: "step=limits" in lab.log_text("holder"), 3)
+    os.kill(holder.pids()[-1], signal.SIGKILL)
+    holder.running(6)
+    lab.ip(wire, "link", "set", "p1", "mtu", "1500", "up")
+    wait_for("carrier again", lambda: carrier(lab, site, "p1"), 3)
+    holder.running(7)
+
     # one that was not there at the start is opened when it comes
     assert not carrier(lab, site, "p3")
     lab.ip(wire, "link", "add", "p3", "up", "type", "veth", "peer", "name", "p3", "netns", peer)
     lab.ip(peer, "link", "set", "p3", "up")
     wait_for("carrier of the late port", lambda: carrier(lab, site, "p3"), 3)
     assert lab.link(site, "p3")["address"] == lab.link(wire, "p3")["address"]
-    holder.running(6)
+    pid = holder.running(8)
     assert "fake_list ports=3" in lab.log_text("holder")
+
+    # nothing that the holder's own parent left open reaches the forwarding process
+    assert "/dev/zero" in descriptors(holder.process.pid)
+    assert "/dev/zero" not in descriptors(pid)
 
     # 7. a TAP that somebody deletes is made again
     lab.ip(site, "link", "del", "up0")
     wait_for("the TAP", lambda: lab.link(site, "up0") and carrier(lab, site, "up0"), 3)
     assert lab.link(site, "up0")["address"] == lab.link(wire, "up0")["address"]
-    holder.running(7)
+    holder.running(9)
+
+    # also when something else had taken its name meanwhile; the others go on without it
+    lab.run("sh", "-c", "ip link set p3 down; ip link set p3 name p3old; "
+            "ip link add p3 type bridge; ip link del p3old", ns=site)
+    wait_for("refusal", lambda: "tap_failed tap=p3" in lab.log_text("holder"), 3)
+    os.kill(holder.pids()[-1], signal.SIGKILL)
+    holder.running(10)
+    lab.ip(site, "link", "del", "p3")
+    wait_for("the TAP", lambda: lab.link(site, "p3") and carrier(lab, site, "p3"), 3)
+    holder.running(11)
 
     # 8. SIGTERM removes everything
     assert lab.stop(holder.process) == 0
