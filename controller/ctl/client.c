@@ -45,8 +45,13 @@ static struct client *client_get(struct ctl *ctl)
 	char text[1024] = "";
 	struct client *c;
 
-	if (ctl->client)
+	if (ctl->client) {
+		/* Nobody turned the loop since the last call: the controller may have closed an
+		 * idle connection meanwhile. Hear of it now, then the call makes a new one. */
+		for (int i = 0; i < 4; i++)
+			loop_turn(ctl->client->loop, 0);
 		return ctl->client;
+	}
 	c = calloc(1, sizeof(*c));
 	if (!c) {
 		ctl_error("out of memory");

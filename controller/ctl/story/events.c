@@ -2,6 +2,7 @@
 #include "controller/ctl/story/internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,21 +61,63 @@ static int link_change(struct story *s, const char *link, enum lab_link_state st
 	return r;
 }
 
+static void states_free(const struct story *s, char **states)
+{
+	for (unsigned int i = 0; i < s->lab.node_count; i++)
+		free(states[i]);
+}
+
+/* What all nodes' kernels and FRR hold, or with `want`: wait until it is that again. */
+static int states_take(struct story *s, char **states, char *const *want, struct lab_err *err)
+{
+	const double deadline = story_now() + 30000;
+	unsigned int i = 0;
+	int r;
+
+	while (i < s->lab.node_count) {
+		r = lab_snapshot(&s->lab, i, &states[i], err);
+		if (r)
+			return r;
+		if (!want || strcmp(states[i], want[i]) == 0) {
+			i++;
+			continue;
+		}
+		if (story_now() > deadline)
+			return story_fail(err, -ETIMEDOUT, "node %s does not return to what it was",
+				s->lab.nodes[i].name);
+		free(states[i]);
+		states[i] = NULL;
+		poll(NULL, 0, 50);
+	}
+	return 0;
+}
+
 int story_link(struct story *s, const char *link, enum lab_link_state state, const char *from,
 	const char *to, double *outage_ms, double *back_ms, struct lab_err *err)
 {
+	char *before[LAB_NODES_MAX] = {NULL};
+	char *after[LAB_NODES_MAX] = {NULL};
 	struct lab_err unused;
 	int r;
 
+	r = states_take(s, before, NULL, err);
+	if (r)
+		goto out;
 	r = link_change(s, link, state, from, to, outage_ms, err);
 	if (r) {
 		lab_link_set(&s->lab, link, LAB_LINK_UP, &unused);
-		return r;
+		goto out;
 	}
 	r = link_change(s, link, LAB_LINK_UP, from, to, back_ms, err);
-	if (r)
-		return r;
-	return story_wait_nodes(s, 30000, err);
+	/* A session that is up again has not yet brought all routes back. */
+	if (r == 0)
+		r = states_take(s, after, before, err);
+	if (r == 0)
+		r = story_wait_nodes(s, 30000, err);
+out:
+	states_free(s, before);
+	states_free(s, after);
+	return r;
 }
 
 static pid_t process_pid(const struct story *s, const char *process, struct lab_err *err)

@@ -89,7 +89,8 @@ int story_move(struct story *s, const char *workload, const char *node, const ch
 
 /*
  * Take a link away (state DOWN or SILENT) under 1 kHz traffic between the two workloads, wait until
- * traffic and the controller's view have settled, give it back, wait until it is ready again.
+ * traffic and the controller's view have settled, give it back, wait until every node is what it
+ * was before.
  */
 int story_link(struct story *s, const char *link, enum lab_link_state state, const char *from,
 	const char *to, double *outage_ms, double *back_ms, struct lab_err *err);
