@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ONCE_MS       30000
@@ -220,6 +221,7 @@ int main(int argc, char **argv)
 		return status;
 	status = 1;
 	o.agent.vty_dir = o.vty_dir;
+	umask(077); /* what is kept of the tenants is not for everyone to read */
 	signal(SIGPIPE, SIG_IGN);
 	loop = loop_new();
 	agent = calloc(1, sizeof(*agent));

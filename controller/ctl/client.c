@@ -97,6 +97,7 @@ static size_t problems_say(const struct rpc_status *status, const struct locatio
 
 	if (!message)
 		return 0;
+	message_clean(&message->base);
 	problems_init(&problems);
 	problems_add_message(&problems, message);
 	if (locations)
@@ -167,6 +168,7 @@ int client_call(struct ctl *ctl, const char *method, const ProtobufCMessage *req
 		    &result) == RPC_OK) {
 		*response = result.response;
 		result.response = NULL;
+		message_clean(*response);
 	} else {
 		exit_code = status_say(c, &result.status, locations);
 	}
@@ -188,6 +190,7 @@ static void stream_message(struct rpc_call *call, const ProtobufCMessage *messag
 {
 	struct stream *s = rpc_call_data(call);
 
+	message_clean((ProtobufCMessage *)(uintptr_t)message);
 	if (s->stopped || s->fn(s->arg, message) == STREAM_GO_ON)
 		return;
 	s->stopped = true;

@@ -64,3 +64,6 @@ enum stream_end client_stream(struct ctl *ctl, const char *method, const Protobu
 
 /* Close and free the connection, if there is one. */
 void client_close(struct ctl *ctl);
+
+/* text_clean() of all texts of a message that came in, however deep. */
+void message_clean(ProtobufCMessage *message);

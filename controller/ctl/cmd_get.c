@@ -354,6 +354,18 @@ static void describe_peers(const struct ctl *ctl, const Audums__V1__NodeStatus *
 	table_print(t, stdout);
 }
 
+#define TIME_TEXT 32
+
+/* A node says when: a year beyond all calendars is shown as what it is. */
+static void time_format(char text[TIME_TEXT], uint64_t ms)
+{
+	const time_t when = (time_t)(ms / 1000);
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) || !strftime(text, TIME_TEXT, "%F %T", &tm))
+		snprintf(text, TIME_TEXT, "%llu ms", (unsigned long long)ms);
+}
+
 static void describe_events(const struct ctl *ctl, const Audums__V1__NodeStatus *s)
 {
 	static const char *const columns[] = {"TIME", "EVENT", "OBJECT", "MESSAGE", NULL};
@@ -361,12 +373,9 @@ static void describe_events(const struct ctl *ctl, const Audums__V1__NodeStatus 
 
 	for (size_t i = 0; i < s->n_events; i++) {
 		const Audums__V1__AgentEvent *e = s->events[i];
-		time_t when = (time_t)(e->time_ms / 1000);
-		char text[32];
-		struct tm tm;
+		char text[TIME_TEXT];
 
-		localtime_r(&when, &tm);
-		strftime(text, sizeof(text), "%F %T", &tm);
+		time_format(text, e->time_ms);
 		table_row(t);
 		table_cell(t, text);
 		table_cell(t, e->kind);
@@ -377,23 +386,16 @@ static void describe_events(const struct ctl *ctl, const Audums__V1__NodeStatus 
 	table_print(t, stdout);
 }
 
-static void print_time(const char *name, uint64_t ms)
-{
-	time_t when = (time_t)(ms / 1000);
-	char text[32];
-	struct tm tm;
-
-	localtime_r(&when, &tm);
-	strftime(text, sizeof(text), "%F %T", &tm);
-	printf("%-20s %s\n", name, text);
-}
-
 static void describe_node(const struct ctl *ctl, const Audums__V1__NodeStatus *s)
 {
 	if (!s)
 		return;
-	if (s->last_seen_ms)
-		print_time("last_seen", s->last_seen_ms);
+	if (s->last_seen_ms) {
+		char text[TIME_TEXT];
+
+		time_format(text, s->last_seen_ms);
+		printf("%-20s %s\n", "last_seen", text);
+	}
 	if (s->n_components)
 		describe_components(ctl, s);
 	if (s->n_evpn_peers)

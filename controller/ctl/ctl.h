@@ -28,8 +28,11 @@ struct ctl {
 
 /* ---- saying things ---------------------------------------------------------------------- */
 
-/* "audumsctl: ..." on stderr; returns EXIT_FAILED. */
+/* "audumsctl: ..." on stderr, without control characters; returns EXIT_FAILED. */
 int ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Replace control characters (but newlines and tabs), and what is no UTF-8, by question marks. */
+void text_clean(char *text);
 
 /* ---- tables: output.c --------------------------------------------------------------------- */
 

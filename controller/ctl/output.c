@@ -18,13 +18,20 @@ struct table {
 
 int ctl_error(const char *fmt, ...)
 {
+	char *text;
 	va_list ap;
+	int n;
 
-	fputs("audumsctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	if (n < 0) {
+		fputs("audumsctl: out of memory\n", stderr);
+		return EXIT_FAILED;
+	}
+	text_clean(text);
+	fprintf(stderr, "audumsctl: %s\n", text);
+	free(text);
 	return EXIT_FAILED;
 }
 

@@ -24,6 +24,7 @@
 #define KILL_MS   5000
 
 struct netns_set {
+	ino_t host; /* the machine's own namespace is no lab's, whatever name it was given */
 	unsigned int count;
 	struct {
 		char name[LAB_NETNS_LEN];
@@ -36,10 +37,13 @@ static struct netns_set *netns_set_read(const char *lab)
 	struct netns_set *set = calloc(1, sizeof(*set));
 	char prefix[LAB_NETNS_LEN];
 	struct dirent *entry;
+	struct stat st;
 	DIR *dir;
 
 	if (!set)
 		return NULL;
+	if (!stat("/proc/1/ns/net", &st))
+		set->host = st.st_ino;
 	snprintf(prefix, sizeof(prefix), "au-%s-", lab);
 	dir = opendir(LAB_NETNS_DIR);
 	while (dir && (entry = readdir(dir)) && set->count < NETNS_MAX) {
@@ -65,7 +69,7 @@ static bool process_in(const struct netns_set *set, const char *pid)
 	if (stat(path, &st))
 		return false;
 	for (unsigned int i = 0; i < set->count; i++)
-		if (set->items[i].inode == st.st_ino)
+		if (set->items[i].inode == st.st_ino && st.st_ino != set->host)
 			return true;
 	return false;
 }

@@ -173,6 +173,22 @@ static int start_all(const struct lab *lab, FILE *progress, struct lab_err *err)
 	return ret;
 }
 
+/* Make the lab's run directory, which only one of two that begin at once can: the other would find
+ * half of it in its way, and take it down. */
+static int claim(const struct lab *lab, struct lab_err *err)
+{
+	char path[LAB_PATH_LEN];
+	int ret = path_make(LAB_RUN_ROOT);
+
+	lab_run_path(lab->name, NULL, path);
+	if (!ret && mkdir(path, 0755))
+		ret = -errno;
+	if (ret == -EEXIST)
+		return lab_fail(err, ret, "lab %s is being brought up by somebody else just now",
+			lab->name);
+	return ret ? lab_fail(err, ret, "cannot make %s: %s", path, strerror(-ret)) : 0;
+}
+
 int lab_up(const struct lab *lab, FILE *progress, struct lab_err *err)
 {
 	struct lab_err undo;
@@ -184,6 +200,9 @@ int lab_up(const struct lab *lab, FILE *progress, struct lab_err *err)
 	ret = lab_check(lab, err);
 	if (ret)
 		return ret; /* nothing was made, nothing is undone */
+	ret = claim(lab, err);
+	if (ret)
+		return ret; /* what is there is somebody else's */
 	step(progress, "lab %s: %u nodes, %u links", lab->name, lab->node_count, lab->link_count);
 	ret = make_dirs(lab, err);
 	if (!ret) {

@@ -160,6 +160,29 @@ static void test_up_down_twice(void **state)
 	free(again);
 }
 
+/* Of two that begin at once one brings the lab up, and the other leaves it alone. */
+static void test_up_at_once(void **state)
+{
+	struct lab *lab = *state;
+	struct lab_err err;
+	int status, ret;
+	pid_t pid;
+
+	plan_file(lab, "single.yaml", 0);
+	for (int i = 0; i < 3; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(lab_up(lab, NULL, &err) ? 1 : 0);
+		assert_true(pid > 0);
+		ret = lab_up(lab, NULL, &err);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(!ret + !status, 1);
+		assert_true(!ret || ret == -EEXIST);
+		assert_true(lab_traces(NAME, NULL, NULL) > 10);
+		down();
+	}
+}
+
 static pid_t supervisor_pid(void)
 {
 	char path[LAB_PATH_LEN];
@@ -451,6 +474,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_links, clean, tidy),
 		cmocka_unit_test_setup_teardown(test_workloads, clean, tidy),
 		cmocka_unit_test_setup_teardown(test_up_down_twice, clean, tidy),
+		cmocka_unit_test_setup_teardown(test_up_at_once, clean, tidy),
 		cmocka_unit_test_setup_teardown(test_down_without_supervisor, clean, tidy),
 		cmocka_unit_test_setup_teardown(test_down_from_pieces, clean, tidy),
 		cmocka_unit_test_setup_teardown(test_failed_up_is_undone, clean, tidy),

@@ -233,6 +233,32 @@ static void test_problem_places(void **state)
 	topology_free(&topology);
 }
 
+/* What comes from nodes and other clients does not speak to the terminal. */
+static void test_clean(void **state)
+{
+	Audums__V1__Document document = AUDUMS__V1__DOCUMENT__INIT;
+	Audums__V1__Node node = AUDUMS__V1__NODE__INIT, *nodes[] = {&node};
+	Audums__V1__NodeStatus status = AUDUMS__V1__NODE_STATUS__INIT;
+	Audums__V1__AgentEvent event = AUDUMS__V1__AGENT_EVENT__INIT, *events[] = {&event};
+	char name[] = "R\xc4\xabga", kind[] = "\033]0;x\007",
+	     text[] = "a\n\tb\r\xc2\x9b"
+		      "31m\xff";
+
+	document.nodes = nodes;
+	document.n_nodes = 1;
+	node.display_name = name;
+	node.status = &status;
+	status.events = events;
+	status.n_events = 1;
+	event.kind = kind;
+	event.message = text;
+	message_clean(&document.base);
+	assert_string_equal(name, "R\xc4\xabga");
+	assert_string_equal(kind, "?]0;x?");
+	assert_string_equal(text, "a\n\tb???31m?");
+	assert_string_equal(event.object, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_context_bad),
 		cmocka_unit_test(test_problem_places),
+		cmocka_unit_test(test_clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
