@@ -259,9 +259,18 @@ int render_bfdd(const struct desired *d, struct conf *c)
 
 int render_zebra(const struct desired *d, struct conf *c)
 {
+	int err;
+
 	conf_clear(c);
 	if (!d->base)
 		return 0;
-	return conf_put(c, CONF_POLICY, true, "work-queue", "", "zebra work-queue 0\n",
+	err = conf_put(c, CONF_POLICY, true, "work-queue", "", "zebra work-queue 0\n",
 		"no zebra work-queue\n");
+	/* The kernel deletes next-hop objects of a port that loses carrier, and groups with them;
+	 * zebra 8.4 goes on to use such a group, and a route with two paths is refused for ever
+	 * after. Routes that carry their paths themselves have no such memory. */
+	if (!err)
+		err = conf_put(c, CONF_POLICY, true, "nexthops", "",
+			"no zebra nexthop kernel enable\n", "zebra nexthop kernel enable\n");
+	return err;
 }
