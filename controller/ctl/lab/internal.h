@@ -25,6 +25,13 @@ bool netns_exists(const char *name);
 int netns_open(const char *name);
 /* Write a file below /proc/sys of the namespace, e.g. "net/ipv4/ip_forward". */
 int netns_sysctl(const char *name, const char *key, const char *value);
+/*
+ * Wait until the device can ask for its neighbours by IPv6, in the namespace that the thread is in.
+ * The kernel makes it ready some time after its carrier came, on a busy machine a second later, and
+ * what is sent before is lost. -ETIMEDOUT.
+ */
+int netns_ipv6_wait(const char *device, unsigned int timeout_ms);
+#define IPV6_READY_MS 10000
 /* Inode of the namespace, 0 when there is none: what /proc/PID/ns/net is compared with. */
 ino_t netns_inode(const char *name);
 

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_addr.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -186,4 +188,37 @@ int lab_exec(const char *netns, char *const argv[], struct lab_err *err)
 	close(back);
 	execvp(argv[0], argv);
 	return lab_fail(err, -errno, "cannot run %s: %s", argv[0], strerror(errno));
+}
+
+/* Whether a line of /proc/net/if_inet6 is the device's link-local address, its duplicates sought.
+ */
+static bool link_local_line(const char *line, const char *device)
+{
+	unsigned int flags;
+	char name[LAB_IFNAME_LEN];
+
+	return !strncmp(line, "fe80", 4) &&
+	       sscanf(line, "%*s %*x %*x %*x %x %15s", &flags, name) == 2 &&
+	       !(flags & IFA_F_TENTATIVE) && !strcmp(name, device);
+}
+
+int netns_ipv6_wait(const char *device, unsigned int timeout_ms)
+{
+	const uint64_t deadline = clock_ms() + timeout_ms;
+
+	for (;;) {
+		FILE *f = fopen("/proc/thread-self/net/if_inet6", "re");
+		bool ready = false;
+		char line[128];
+
+		while (f && !ready && fgets(line, sizeof(line), f))
+			ready = link_local_line(line, device);
+		if (f)
+			fclose(f);
+		if (ready)
+			return 0;
+		if (clock_ms() >= deadline)
+			return -ETIMEDOUT;
+		poll(NULL, 0, 5);
+	}
 }

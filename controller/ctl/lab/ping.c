@@ -192,6 +192,8 @@ static int end_open(const struct lab *lab, struct ping_end *end)
 			end->fd[v6] = ping_socket(v6 ? AF_INET6 : AF_INET);
 			if (end->fd[v6] < 0)
 				ret = end->fd[v6];
+			else if (v6) /* one that never is counts as lost */
+				netns_ipv6_wait("eth0", IPV6_READY_MS);
 			break;
 		}
 	lab_netns_leave(back);

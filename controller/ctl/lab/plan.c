@@ -111,6 +111,19 @@ static bool node_name_free(const Audums__V1__Document *doc, const char *name, st
 	return true;
 }
 
+/* A port's name becomes a device's: not one of the kernel's own or the lab's, which are there
+ * already, nor one that the agent gives to a segment's devices. */
+static bool port_name_free(const char *name)
+{
+	static const char *const own[] = {"lo", "mgmt0", "all", "default"};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (!strcmp(own[i], name))
+			return false;
+	return (strncmp(name, "br", 2) && strncmp(name, "vx", 2)) || !name[2] ||
+	       name[2 + strspn(name + 2, "0123456789")];
+}
+
 static bool plan_node(struct lab *lab, const Audums__V1__Document *doc,
 	const Audums__V1__Node *from, struct lab_err *err)
 {
@@ -124,9 +137,17 @@ static bool plan_node(struct lab *lab, const Audums__V1__Document *doc,
 		return false;
 	}
 	node->unmanaged = from->unmanaged;
-	for (size_t i = 0; i < from->n_access_ports; i++)
-		ok &= copy_name(node->access[node->access_count++], LAB_IFNAME_LEN,
-			from->access_ports[i], "port", err);
+	for (size_t i = 0; i < from->n_access_ports; i++) {
+		const char *port = from->access_ports[i];
+
+		ok &= copy_name(
+			node->access[node->access_count++], LAB_IFNAME_LEN, port, "port", err);
+		if (!port_name_free(port)) {
+			lab_err_add(err, "node \"%s\": a port cannot be called \"%s\" in a lab",
+				from->name, port);
+			ok = false;
+		}
+	}
 	lab->node_count++;
 	return ok;
 }
@@ -162,7 +183,7 @@ static bool plan_link(struct lab *lab, const Audums__V1__Link *from, struct lab_
 		link->end[e].node = (unsigned int)node;
 		if (!copy_name(link->end[e].port, LAB_IFNAME_LEN, ends[e]->port, "port", err))
 			return false;
-		if (!strcmp(ends[e]->port, "lo") || !strcmp(ends[e]->port, "mgmt0")) {
+		if (!port_name_free(ends[e]->port)) {
 			lab_err_add(err, "link \"%s\": a port cannot be called \"%s\" in a lab",
 				from->name, ends[e]->port);
 			return false;

@@ -229,6 +229,8 @@ static int socket_in(const char *netns, const struct sockaddr_storage *sa, sockl
 		ret = -errno;
 	else if (bind(fd, (const struct sockaddr *)sa, len))
 		ret = -errno;
+	if (!ret && sa->ss_family == AF_INET6) /* one that never is shows as lost */
+		netns_ipv6_wait("eth0", IPV6_READY_MS);
 	lab_netns_leave(back);
 	if (ret) {
 		if (fd >= 0)
