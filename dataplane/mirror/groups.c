@@ -175,6 +175,9 @@ bool nexthop_message(struct mirror *m, const struct nlmsghdr *h)
 	if (tb[NHA_FDB])
 		return true; /* of a vxlan device's FDB, not of a route */
 	if (h->nlmsg_type == RTM_DELNEXTHOP) {
+		/* the kernel takes the routes by it away, too, and says nothing of them */
+		if (map64_get(&m->group_by_key, KEY_ID | id) != 0)
+			m->redump |= MIRROR_ROUTE;
 		index = nexthop_find(m, id);
 		if (index)
 			nexthop_forget(m, index);

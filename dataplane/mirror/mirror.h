@@ -96,7 +96,8 @@ void mirror_sync_end(struct mirror *m, unsigned int classes);
 
 /*
  * Classes that are to be dumped again because the kernel changes them without telling (IPv4 routes
- * and next hops when a link goes down or an address goes), or because an object could not be
+ * and next hops when a link goes down or an address goes, routes when their next hop goes), or
+ * because an object could not be
  * understood from the event alone. Returns the bits and clears them.
  */
 unsigned int mirror_take_redump(struct mirror *m);

@@ -280,6 +280,13 @@ static void legs_put_away(struct mirror *m, const struct route_said *said)
 	}
 }
 
+/* Made although there was one of the same prefix and metric: prepended or appended. (The kernel
+ * says NLM_F_EXCL of the first one, NLM_F_REPLACE alone where one takes the other's place.) */
+static bool said_beside_others(const struct nlmsghdr *h)
+{
+	return (h->nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL)) == NLM_F_CREATE;
+}
+
 bool route_message(struct mirror *m, const struct nlmsghdr *h)
 {
 	const struct rtmsg *rtm = NLMSG_DATA(h);
@@ -300,19 +307,22 @@ bool route_message(struct mirror *m, const struct nlmsghdr *h)
 	}
 	index = route_find(m, &said, &prev);
 	if (h->nlmsg_type == RTM_DELROUTE) {
+		if (index && ROUTE(m, index)->shares)
+			m->redump |= MIRROR_ROUTE; /* which one went, and what is left? */
 		if (index)
 			route_remove(m, index);
-		if (m->stats.conflicts)
-			m->redump |= MIRROR_ROUTE; /* another of the same metric may be left */
 		goto out;
 	}
 	if (index && ((h->nlmsg_flags & NLM_F_MULTI &&
 			      ROUTE(m, index)->gen == class_gen(m, MIRROR_ROUTE)) ||
 			     h->nlmsg_flags & NLM_F_APPEND)) {
 		m->stats.conflicts++; /* appended after one of the same metric: not used */
+		ROUTE(m, index)->shares = true;
 		goto out;
 	}
 	route_upsert(m, &said);
+	if (said_beside_others(h) && (index = route_find(m, &said, &prev)) != 0)
+		ROUTE(m, index)->shares = true;
 out:
 	legs_put_away(m, &said);
 	return ok;

@@ -158,6 +158,7 @@ struct route {
 	uint8_t depth;
 	uint8_t table;
 	uint8_t type; /* RTN_* */
+	bool shares;  /* the kernel has another of the same prefix, table and metric */
 };
 
 struct neigh {

@@ -7,6 +7,7 @@
 
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
 #include "tests/unit/mirror/msg.h"
@@ -125,5 +126,41 @@ void msg_self(struct mirror *m, bool gone, uint32_t vxlan, const struct rte_ethe
 
 	fdb_start(&msg, gone, vxlan, mac, ext, NTF_SELF);
 	msg_attr(&msg, NDA_DST, &addr, 4);
+	msg_feed(m, &msg);
+}
+
+void msg_nexthop(struct mirror *m, bool gone, uint32_t id, const char *via, uint32_t oif)
+{
+	const struct nhmsg nhm = {.nh_family = AF_INET};
+	const rte_be32_t gw = inet_addr(via);
+	struct msg msg;
+
+	msg_start(&msg, gone ? RTM_DELNEXTHOP : RTM_NEWNEXTHOP, &nhm, sizeof(nhm));
+	msg_attr(&msg, NHA_ID, &id, 4);
+	msg_attr(&msg, NHA_OIF, &oif, 4);
+	msg_attr(&msg, NHA_GATEWAY, &gw, 4);
+	msg_feed(m, &msg);
+}
+
+void msg_route(struct mirror *m, bool gone, uint16_t flags, const char *dst, uint8_t len,
+	uint32_t metric, const char *via, uint32_t oif, uint32_t nh_id)
+{
+	const struct rtmsg rtm = {.rtm_family = AF_INET,
+		.rtm_dst_len = len,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_type = RTN_UNICAST};
+	const rte_be32_t addr = inet_addr(dst), gw = via ? inet_addr(via) : 0;
+	struct msg msg;
+
+	msg_start(&msg, gone ? RTM_DELROUTE : RTM_NEWROUTE, &rtm, sizeof(rtm));
+	msg.h.nlmsg_flags = flags;
+	msg_attr(&msg, RTA_DST, &addr, 4);
+	msg_attr(&msg, RTA_PRIORITY, &metric, 4);
+	if (via)
+		msg_attr(&msg, RTA_GATEWAY, &gw, 4);
+	if (oif)
+		msg_attr(&msg, RTA_OIF, &oif, 4);
+	if (nh_id)
+		msg_attr(&msg, RTA_NH_ID, &nh_id, 4);
 	msg_feed(m, &msg);
 }

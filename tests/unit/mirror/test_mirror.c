@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
 #include "proto/lib/log.h"
+#include "tests/unit/mirror/msg.h"
 #include "tests/unit/mirror/world.h"
 
 static const char *const NAMES[] = {"overlay", "linkdown", "frr"};
@@ -302,6 +304,75 @@ static void test_control_messages(void **state)
 	world_close(&w);
 }
 
+#define UP0 31 /* its ifindex */
+#define NEW (NLM_F_CREATE | NLM_F_EXCL)
+
+static uint16_t route_of(const struct world *w, const char *addr)
+{
+	struct in_addr in;
+
+	assert_int_equal(inet_aton(addr, &in), 1);
+	return fib4_lookup(w->t->fib, ntohl(in.s_addr));
+}
+
+/* The kernel removes the routes by a next-hop object with it, without a word: they are dumped
+ * again, so that the next better one of the prefix counts. */
+static void test_nexthop_takes_routes(void **state)
+{
+	struct world w;
+	uint16_t second;
+
+	world_open(&w);
+	msg_link(w.m, false, UP0, "up0", "tun", 0, true);
+	msg_nexthop(w.m, false, 7, "10.1.0.1", UP0);
+	msg_nexthop(w.m, false, 8, "10.1.0.3", UP0);
+	msg_route(w.m, false, NEW, "10.9.0.2", 32, 50, "10.1.0.2", UP0, 0);
+	second = route_of(&w, "10.9.0.2");
+	assert_true(fib4_is_nhg(second));
+	msg_route(w.m, false, NEW, "10.9.0.2", 32, 20, NULL, UP0, 7);
+	assert_int_not_equal(route_of(&w, "10.9.0.2"), second);
+	mirror_take_redump(w.m);
+	msg_nexthop(w.m, true, 8, "10.1.0.3", UP0); /* no route is by this one */
+	assert_int_equal(mirror_take_redump(w.m), 0);
+	msg_nexthop(w.m, true, 7, "10.1.0.1", UP0);
+	assert_int_equal(mirror_take_redump(w.m), MIRROR_ROUTE);
+	mirror_sync_begin(w.m, MIRROR_ROUTE);
+	msg_route(w.m, false, NLM_F_MULTI, "10.9.0.2", 32, 50, "10.1.0.2", UP0, 0);
+	mirror_sync_end(w.m, MIRROR_ROUTE);
+	assert_int_equal(route_of(&w, "10.9.0.2"), second);
+	world_close(&w);
+}
+
+/* Routes of one prefix and metric: the kernel uses the first, and tells only what goes. */
+static void test_routes_of_one_metric(void **state)
+{
+	struct world w;
+	uint16_t first;
+
+	world_open(&w);
+	msg_link(w.m, false, UP0, "up0", "tun", 0, true);
+	msg_route(w.m, false, NEW, "10.8.0.0", 24, 20, "10.1.0.1", UP0, 0);
+	first = route_of(&w, "10.8.0.1");
+	msg_route(w.m, false, NLM_F_CREATE | NLM_F_APPEND, "10.8.0.0", 24, 20, "10.1.0.2", UP0, 0);
+	assert_int_equal(route_of(&w, "10.8.0.1"), first);
+	msg_route(w.m, true, 0, "10.8.0.0", 24, 20, "10.1.0.2", UP0, 0);
+	assert_int_equal(mirror_take_redump(w.m), MIRROR_ROUTE);
+
+	msg_route(w.m, false, NEW, "10.7.0.0", 24, 20, "10.1.0.1", UP0, 0);
+	msg_route(w.m, false, NLM_F_CREATE, "10.7.0.0", 24, 20, "10.1.0.2", UP0, 0); /* prepended */
+	assert_int_not_equal(route_of(&w, "10.7.0.1"), first);
+	assert_int_equal(mirror_take_redump(w.m), 0);
+	msg_route(w.m, true, 0, "10.7.0.0", 24, 20, "10.1.0.2", UP0, 0);
+	assert_int_equal(mirror_take_redump(w.m), MIRROR_ROUTE);
+
+	/* others are not dumped again for it */
+	msg_route(w.m, false, NEW, "10.6.0.0", 24, 20, "10.1.0.1", UP0, 0);
+	msg_route(w.m, false, NLM_F_REPLACE, "10.6.0.0", 24, 20, "10.1.0.2", UP0, 0);
+	msg_route(w.m, true, 0, "10.6.0.0", 24, 20, "10.1.0.2", UP0, 0);
+	assert_int_equal(mirror_take_redump(w.m), 0);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +383,8 @@ int main(void)
 		cmocka_unit_test(test_all_swept),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_control_messages),
+		cmocka_unit_test(test_nexthop_takes_routes),
+		cmocka_unit_test(test_routes_of_one_metric),
 	};
 
 	log_setup(LOG_LEVEL_ERROR, 2);
