@@ -19,6 +19,8 @@
 #define MAX_WRITES     65536
 #define BATCHES_A_TURN 16
 #define AUDITS_A_TURN  4096
+#define MACS_PORT_MIN  1024
+#define SAY_MS         1000 /* between two lines of the log about the same trouble */
 
 struct audit {
 	uint64_t key;
@@ -40,8 +42,10 @@ struct learn {
 	uint64_t now_ms;
 	uint64_t age_at;
 	uint32_t age_cursor;
-	uint64_t budget_at; /* ms of the last refill */
-	uint32_t budget;    /* writes that may be handed out now */
+	uint64_t budget_at;                  /* ms of the last refill */
+	uint32_t budget;                     /* writes that may be handed out now */
+	uint64_t failures;                   /* writes that the kernel refused */
+	uint64_t failure_said, refusal_said; /* ms */
 };
 
 static void *ring_at(const struct ring *r, uint32_t i)
@@ -93,7 +97,8 @@ struct learn *learn_create(struct mirror *m, const struct learn_options *options
 	o = &l->options;
 	o->age_s = o->age_s ? o->age_s : 300;
 	o->max_macs = o->max_macs ? o->max_macs : m->t->options.max_macs;
-	o->max_macs_port = o->max_macs_port ? o->max_macs_port : o->max_macs;
+	if (o->max_macs_port == 0)
+		o->max_macs_port = RTE_MIN(RTE_MAX(o->max_macs / 8, MACS_PORT_MIN), o->max_macs);
 	o->writes_per_second = o->writes_per_second ? o->writes_per_second : 20000;
 	l->writes = (struct ring){.item_size = sizeof(struct learn_write), .max = MAX_WRITES};
 	l->audit = (struct ring){.item_size = sizeof(struct audit), .max = UINT32_MAX / 2};
@@ -174,9 +179,9 @@ static void mac_withdraw(struct learn *l, uint32_t index, bool kernel_too)
 		e->flags |= MAC_EXPIRING;
 		write_queue(l, LEARN_DELETE, port, e);
 		audit_queue(l, e);
-	} else if (kernel_too && learnt != PORT_NONE) {
-		write_queue(l, LEARN_DELETE, learnt, e); /* it may be on its way */
 	}
+	if (kernel_too && learnt != PORT_NONE && learnt != port)
+		write_queue(l, LEARN_DELETE, learnt, e); /* it may be on its way */
 	(void)mac_derive(l->m, index);
 	mac_release(l->m, index);
 }
@@ -227,6 +232,15 @@ void learn_found(struct learn *l, uint32_t mac)
 	mac_withdraw(l, mac, true);
 }
 
+/* May a line be written about something that may happen with every frame? */
+static bool say_now(const struct learn *l, uint64_t *said)
+{
+	if (*said != 0 && l->now_ms - *said < SAY_MS)
+		return false;
+	*said = l->now_ms;
+	return true;
+}
+
 static bool limit_reached(const struct learn *l, uint16_t port)
 {
 	uint64_t all = 0;
@@ -268,8 +282,15 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 		l->stats.stale++;
 		return;
 	}
-	if (limit_reached(l, ev->port) ||
-		(index && MAC(m, index)->kport && MAC(m, index)->flags & MAC_K_OWN)) {
+	if (limit_reached(l, ev->port)) {
+		l->stats.refused++;
+		if (say_now(l, &l->refusal_said))
+			log_warn("macs_refused", "port=%s macs=%u refused=%llu",
+				port_get(&m->t->ports, ev->port)->name, m->port_macs[ev->port],
+				(unsigned long long)l->stats.refused);
+		return;
+	}
+	if (index && MAC(m, index)->kport && MAC(m, index)->flags & MAC_K_OWN) {
 		l->stats.refused++;
 		return;
 	}
@@ -375,6 +396,21 @@ static void age_run(struct learn *l)
 		l->age_cursor = 1;
 }
 
+/* Is it still so? The kernel may have said since that the MAC is elsewhere, and then only a frame
+ * received after that makes it local again (D17). */
+static bool write_stands(const struct learn *l, const struct learn_write *w)
+{
+	const struct port_tbl *ports = &l->m->t->ports;
+	uint16_t port = port_by_ifindex(ports, w->ifindex);
+	uint16_t bd = port == PORT_NONE ? BD_NONE : port_bd(ports, port);
+	uint32_t bridge = l->m->bd_link[bd], index;
+
+	if (w->op != LEARN_REPLACE)
+		return true;
+	index = bridge ? mac_find(l->m, bridge, fdb_key(0, &w->mac)) : 0;
+	return index != 0 && MAC(l->m, index)->lport == port;
+}
+
 /* Hand out what the budget allows: a tenth of a second's worth may come at once. */
 static void writes_run(struct learn *l)
 {
@@ -391,10 +427,15 @@ static void writes_run(struct learn *l)
 		unsigned int n = 0;
 		int rc;
 
-		while (n < BATCH && n < l->writes.n && n < l->budget) {
+		while (l->writes.n > 0 && !write_stands(l, ring_at(&l->writes, 0)))
+			ring_drop(&l->writes, 1);
+		while (n < BATCH && n < l->writes.n && n < l->budget &&
+			write_stands(l, ring_at(&l->writes, n))) {
 			batch[n] = *(struct learn_write *)ring_at(&l->writes, n);
 			n++;
 		}
+		if (n == 0)
+			return;
 		rc = l->options.write(l->options.ctx, batch, n);
 		if (rc <= 0)
 			return;
@@ -428,10 +469,13 @@ void learn_write_failed(struct learn *l, const struct learn_write *write, int er
 {
 	const uint8_t *b = write->mac.addr_bytes;
 
-	log_warn("fdb_write_failed", "op=%s ifindex=%u mac=%02x:%02x:%02x:%02x:%02x:%02x error=%d",
+	l->failures++;
+	if (!say_now(l, &l->failure_said))
+		return;
+	log_warn("fdb_write_failed",
+		"op=%s ifindex=%u mac=%02x:%02x:%02x:%02x:%02x:%02x error=%d failures=%llu",
 		write->op == LEARN_REPLACE ? "replace" : "delete", write->ifindex, b[0], b[1], b[2],
-		b[3], b[4], b[5], error);
-	(void)l;
+		b[3], b[4], b[5], error, (unsigned long long)l->failures);
 }
 
 void learn_stats_get(const struct learn *l, struct learn_stats *stats)

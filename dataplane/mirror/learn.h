@@ -46,7 +46,8 @@ struct learn_options {
 	void *ctx;
 	uint32_t age_s;             /* 0 = 300 */
 	uint32_t max_macs;          /* local MACs; 0 = the FDB's capacity */
-	uint32_t max_macs_port;     /* local MACs a port; 0 = max_macs */
+	uint32_t max_macs_port;     /* local MACs a port; 0 = an eighth of max_macs, at least 1024:
+				     * none takes the table from all others */
 	uint32_t writes_per_second; /* 0 = 20000 */
 };
 

@@ -196,6 +196,28 @@ static void test_kernel_decides(void **state)
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 }
 
+/* A write that waits when the kernel says that the MAC is remote is not sent any more: no frame was
+ * received after that. */
+static void test_kernel_decides_while_waiting(void **state)
+{
+	struct lab *lab = *state;
+
+	lab->accept = -EAGAIN;
+	event(lab, &MAC, PORT1, FDB_MISS);
+	assert_int_equal(dest(lab, &MAC), AT1);
+	msg_self(lab->w.m, false, VX, &MAC, "10.0.0.2", true);
+	msg_master(lab->w.m, false, BR, VX, &MAC, true);
+	assert_int_equal(dest(lab, &MAC), lab->vtep2);
+	lab->accept = 0;
+	for (int i = 0; i < 4; i++)
+		learn_poll(lab->l, lab->now += 1000);
+	assert_int_equal(lab->n_writes, 0);
+	assert_int_equal(dest(lab, &MAC), lab->vtep2);
+	/* then one comes */
+	event(lab, &MAC, PORT1, lab->vtep2);
+	assert_write(lab, 0, LEARN_REPLACE, P1);
+}
+
 /* The MAC goes from p1 to p2 before the kernel has answered the first write. */
 static void test_own_echo(void **state)
 {
@@ -416,6 +438,7 @@ int main(void)
 		T(test_new),
 		T(test_unconfirmed),
 		T(test_kernel_decides),
+		T(test_kernel_decides_while_waiting),
 		T(test_own_echo),
 		T(test_age),
 		T(test_back_while_expiring),
