@@ -265,8 +265,13 @@ int ethdev_port_open(struct port *port, const struct port_options *options)
 		port->link_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (port->link_fd < 0 ||
 			rte_eth_dev_callback_register(
-				dev->id, RTE_ETH_EVENT_INTR_LSC, ethdev_link_event, port) < 0)
+				dev->id, RTE_ETH_EVENT_INTR_LSC, ethdev_link_event, port) < 0) {
 			dev->lsc = false;
+			/* it would never be readable: be asked instead */
+			if (port->link_fd >= 0)
+				close(port->link_fd);
+			port->link_fd = -1;
+		}
 	}
 	rc = rte_eth_dev_start(dev->id);
 	if (rc < 0)
