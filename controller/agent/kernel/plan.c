@@ -239,6 +239,19 @@ static bool foreign(struct ctx *c, struct segment *s, const struct klink *l, con
 	return true;
 }
 
+/*
+ * All bridges and VXLAN devices of a node have one MAC, made of its VTEP: nobody speaks from them.
+ * A bridge with a MAC of its own does not change it when a port joins, which would be one more
+ * event for bgpd; and bgpd walks all its routes for each MAC that comes or goes.
+ */
+static void node_mac(const struct ctx *c, uint8_t mac[6])
+{
+	const uint8_t bytes[6] = {0x02, 0x41, (uint8_t)(c->vtep >> 24), (uint8_t)(c->vtep >> 16),
+		(uint8_t)(c->vtep >> 8), (uint8_t)c->vtep};
+
+	memcpy(mac, bytes, sizeof(bytes));
+}
+
 /* Returns the bridge when it is there and usable. */
 static const struct klink *plan_bridge(struct ctx *c, struct segment *s)
 {
@@ -252,6 +265,7 @@ static const struct klink *plan_bridge(struct ctx *c, struct segment *s)
 	if (!l) {
 		op = op_add(c, KOP_BRIDGE_ADD, NULL);
 		memcpy(op->name, name, sizeof(name));
+		node_mac(c, op->mac);
 		op->mtu = cfg->mtu;
 		return NULL;
 	}
@@ -263,8 +277,20 @@ static const struct klink *plan_bridge(struct ctx *c, struct segment *s)
 		op_add(c, KOP_BRIDGE_SET, l);
 	want_mtu(c, l, cfg->mtu);
 	want_genmode_none(c, l);
-	want_up(c, l);
 	return l;
+}
+
+/*
+ * A bridge comes up behind its VXLAN device: what happens to a bridge that is up already is told to
+ * bgpd, each time. Where there will be no VXLAN device, it comes up for the ports of this site.
+ */
+static void plan_bridge_up(struct ctx *c, const struct segment *s, const struct klink *bridge)
+{
+	char name[IFNAMSIZ];
+
+	kplan_vxlan_name(name, s->cfg->vni);
+	if (kmodel_name(c->m, name) || s->kernel_error[0] || s->frr_error[0])
+		want_up(c, bridge);
 }
 
 static void plan_vxlan(struct ctx *c, struct segment *s, const struct klink *bridge)
@@ -292,6 +318,7 @@ static void plan_vxlan(struct ctx *c, struct segment *s, const struct klink *bri
 		}
 		op = op_add(c, KOP_VXLAN_ADD, NULL);
 		memcpy(op->name, name, sizeof(name));
+		node_mac(c, op->mac);
 		op->mtu = cfg->mtu;
 		op->vni = cfg->vni;
 		op->ip = c->vtep;
@@ -372,6 +399,8 @@ static void plan_segment(struct ctx *c, size_t i)
 	/* over a stranger's bridge nothing is built */
 	if (bridge || !kmodel_name(c->m, name))
 		plan_vxlan(c, s, bridge);
+	if (bridge)
+		plan_bridge_up(c, s, bridge);
 	kplan_vxlan_name(name, s->cfg->vni);
 	if (c->p->count == before && bridge && kmodel_name(c->m, name) &&
 		kplan_ours(kmodel_name(c->m, name), c->j)) {

@@ -40,11 +40,12 @@ void kplan_clear(struct kplan *p);
  * Cut the plan to at most `max` changes and deletions of a cost of `max_cost` (a bridge counts
  * KPLAN_SLOW_COST, another link 1), and make its deletions
  * one: each link is put in a group that nothing else is in, and the group is deleted. The kernel
- * waits for all processors once a deletion, some 20 ms, whatever the number of links. Returns 0 or
- * -ENOMEM.
+ * waits for all processors once a deletion, some 20 ms, whatever the number of links, and once more
+ * for each bridge (br_multicast_dev_del), all the time with the lock that every other change of any
+ * namespace needs. Returns 0 or -ENOMEM.
  */
 int kplan_slice(struct kplan *p, const struct kmodel *m, size_t max, size_t max_cost);
-#define KPLAN_SLOW_COST 8
+#define KPLAN_SLOW_COST 32
 
 /* Whether an address stands in the desired state. */
 bool kplan_addr_wanted(const struct desired *d, const struct inventory *inv, const char *device,

@@ -172,14 +172,47 @@ static struct nl_msg *build_addr(const struct kop *op, uint32_t seq)
 	return m;
 }
 
-static struct nl_msg *build_link(const struct kop *op, uint32_t seq)
+static int put_op(struct nl_msg *m, const struct kop *op)
+{
+	int err;
+
+	switch (op->type) {
+	case KOP_BRIDGE_ADD:
+		err = nla_put(m, IFLA_ADDRESS, sizeof(op->mac), op->mac);
+		return err ? err : put_linkinfo_bridge(m);
+	case KOP_BRIDGE_SET:
+		return put_linkinfo_bridge(m);
+	case KOP_VXLAN_ADD:
+		err = nla_put(m, IFLA_ADDRESS, sizeof(op->mac), op->mac);
+		if (!err && op->master)
+			err = nla_put_u32(m, IFLA_MASTER, (uint32_t)op->master);
+		return err ? err : put_linkinfo_vxlan(m, op);
+	case KOP_ALIAS:
+		return nla_put_string(m, IFLA_IFALIAS, op->alias);
+	case KOP_MTU:
+		return nla_put_u32(m, IFLA_MTU, op->mtu);
+	case KOP_GENMODE:
+		return put_genmode(m);
+	case KOP_MASTER:
+		return nla_put_u32(m, IFLA_MASTER, (uint32_t)op->master);
+	case KOP_BRPORT:
+		return put_brport(m);
+	case KOP_GROUP:
+	case KOP_GROUP_DEL:
+		return nla_put_u32(m, IFLA_GROUP, op->group);
+	default:
+		return 0;
+	}
+}
+
+/* One request for `count` changes of one link, as group_size() allows. */
+static struct nl_msg *build_link(const struct kop *op, size_t count, uint32_t seq)
 {
 	struct ifinfomsg ifi = {.ifi_family = AF_UNSPEC, .ifi_index = op->ifindex};
 	const bool add = op->type == KOP_BRIDGE_ADD || op->type == KOP_VXLAN_ADD;
 	const bool del = op->type == KOP_LINK_DEL || op->type == KOP_GROUP_DEL;
 	const int type = del ? RTM_DELLINK : RTM_NEWLINK;
 	struct nl_msg *m = nlmsg_alloc();
-	int err = 0;
 
 	if (!m)
 		return NULL;
@@ -194,51 +227,36 @@ static struct nl_msg *build_link(const struct kop *op, uint32_t seq)
 	if (add && (nla_put_string(m, IFLA_IFNAME, op->name) < 0 ||
 			   nla_put_u32(m, IFLA_MTU, op->mtu) < 0))
 		goto fail;
-	switch (op->type) {
-	case KOP_BRIDGE_ADD:
-	case KOP_BRIDGE_SET:
-		err = put_linkinfo_bridge(m);
-		break;
-	case KOP_VXLAN_ADD:
-		if (op->master)
-			err = nla_put_u32(m, IFLA_MASTER, (uint32_t)op->master);
-		if (!err)
-			err = put_linkinfo_vxlan(m, op);
-		break;
-	case KOP_ALIAS:
-		err = nla_put_string(m, IFLA_IFALIAS, op->alias);
-		break;
-	case KOP_MTU:
-		err = nla_put_u32(m, IFLA_MTU, op->mtu);
-		break;
-	case KOP_GENMODE:
-		err = put_genmode(m);
-		break;
-	case KOP_MASTER:
-		err = nla_put_u32(m, IFLA_MASTER, (uint32_t)op->master);
-		break;
-	case KOP_BRPORT:
-		err = put_brport(m);
-		break;
-	case KOP_GROUP:
-	case KOP_GROUP_DEL:
-		err = nla_put_u32(m, IFLA_GROUP, op->group);
-		break;
-	default:
-		break;
-	}
-	if (err < 0)
-		goto fail;
+	for (size_t i = 0; i < count; i++)
+		if (put_op(m, &op[i]) < 0)
+			goto fail;
 	return m;
 fail:
 	nlmsg_free(m);
 	return NULL;
 }
 
-static struct nl_msg *build(const struct kop *op, uint32_t seq)
+static struct nl_msg *build(const struct kop *op, size_t count, uint32_t seq)
 {
 	return op->type == KOP_ADDR_ADD || op->type == KOP_ADDR_DEL ? build_addr(op, seq)
-								    : build_link(op, seq);
+								    : build_link(op, count, seq);
+}
+
+static bool joins(enum kop_type type)
+{
+	return type == KOP_ALIAS || type == KOP_MTU || type == KOP_GENMODE || type == KOP_BRPORT;
+}
+
+/* How many of the changes travel in one request. The kernel tells everybody of the link once a
+ * request, and bgpd walks all its routes each time it hears of a link that is up. */
+static size_t group_size(const struct kop *ops, size_t count)
+{
+	size_t n = 1;
+
+	while (joins(ops[0].type) && n < count && joins(ops[n].type) &&
+		ops[n].ifindex == ops[0].ifindex)
+		n++;
+	return n;
 }
 
 /* ---- sending ---- */
@@ -302,61 +320,94 @@ static int replies_take(struct kwrite *w, struct kop *ops, uint32_t first, size_
 				continue;
 			if (ops[at].err != -EINPROGRESS)
 				continue;
-			ops[at].err = 0;
-			if (e->error)
-				op_failed(&ops[at], e->error, ack_text(nlh, text, sizeof(text)));
-			missing--;
+			for (size_t i = 0; i < ops[at].group_count; i++) {
+				ops[at + i].err = 0;
+				if (e->error)
+					op_failed(&ops[at + i], e->error,
+						ack_text(nlh, text, sizeof(text)));
+			}
+			missing -= ops[at].group_count;
 		}
 	}
 	return 0;
 }
 
-int kwrite_run(struct kwrite *w, struct kop *ops, size_t count)
+/* Send as many as fit into one system call; *taken says how many. */
+static int send_batch(struct kwrite *w, struct kop *ops, size_t count, bool alone, size_t *taken)
 {
-	size_t done = 0;
+	const uint32_t first = w->seq + 1;
+	size_t n = 0, bytes = 0;
 	int err = 0;
 
-	while (done < count) {
-		const uint32_t first = w->seq + 1;
-		size_t n = 0, bytes = 0;
+	while (n < count && n < BATCH_OPS) {
+		struct kop *op = &ops[n];
+		const size_t group = alone ? 1 : group_size(op, count - n);
+		struct nl_msg *m = build(op, group, first + (uint32_t)n);
+		size_t len;
 
-		while (done + n < count && n < BATCH_OPS) {
-			struct kop *op = &ops[done + n];
-			struct nl_msg *m = build(op, first + (uint32_t)n);
-			size_t len;
-
-			if (!m) {
-				err = -ENOMEM;
-				break;
-			}
-			len = NLMSG_ALIGN(nlmsg_hdr(m)->nlmsg_len);
-			if (bytes + len > BATCH_BYTES) {
-				nlmsg_free(m);
-				break;
-			}
-			memcpy(w->buf + bytes, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len);
-			bytes += len;
+		if (!m) {
+			err = -ENOMEM;
+			break;
+		}
+		len = NLMSG_ALIGN(nlmsg_hdr(m)->nlmsg_len);
+		if (bytes + len > BATCH_BYTES) {
 			nlmsg_free(m);
-			op->err = -EINPROGRESS;
-			op->error[0] = '\0';
-			n++;
-		}
-		if (n == 0)
-			break;
-		w->seq += (uint32_t)n;
-		w->writes += n;
-		if (nl_sendto(w->sk, w->buf, bytes) < 0)
-			err = -EIO;
-		else
-			err = replies_take(w, ops + done, first, n);
-		if (err) {
-			for (size_t i = done; i < done + n; i++)
-				if (ops[i].err == -EINPROGRESS)
-					op_failed(&ops[i], err, "no answer");
-			done += n;
 			break;
 		}
-		done += n;
+		memcpy(w->buf + bytes, nlmsg_hdr(m), nlmsg_hdr(m)->nlmsg_len);
+		bytes += len;
+		nlmsg_free(m);
+		for (size_t i = 0; i < group; i++) {
+			op[i].err = -EINPROGRESS;
+			op[i].error[0] = '\0';
+			op[i].group_count = group;
+		}
+		w->writes++;
+		n += group;
+	}
+	*taken = n;
+	if (n == 0)
+		return err;
+	w->seq += (uint32_t)n;
+	if (nl_sendto(w->sk, w->buf, bytes) < 0)
+		err = -EIO;
+	else
+		err = replies_take(w, ops, first, n);
+	for (size_t i = 0; i < n && err; i++)
+		if (ops[i].err == -EINPROGRESS)
+			op_failed(&ops[i], err, "no answer");
+	return err;
+}
+
+/* Changes that were refused together are tried one by one: one of them is to blame. */
+static int send_alone(struct kwrite *w, struct kop *ops, size_t count)
+{
+	size_t taken, i = 0;
+	int err = 0;
+
+	while (i < count && !err) {
+		const size_t group = ops[i].group_count;
+
+		if (group > 1 && ops[i].err)
+			for (size_t k = 0; k < group && !err; k++)
+				err = send_batch(w, &ops[i + k], 1, true, &taken);
+		i += group;
+	}
+	return err;
+}
+
+int kwrite_run(struct kwrite *w, struct kop *ops, size_t count)
+{
+	size_t done = 0, taken;
+	int err = 0;
+
+	while (done < count && !err) {
+		err = send_batch(w, ops + done, count - done, false, &taken);
+		if (!err && taken)
+			err = send_alone(w, ops + done, taken);
+		done += taken;
+		if (!taken)
+			break;
 	}
 	for (size_t i = done; i < count; i++)
 		op_failed(&ops[i], err ? err : -EIO, "not sent");

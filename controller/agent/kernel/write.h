@@ -13,8 +13,8 @@
 struct nl_sock;
 
 enum kop_type {
-	KOP_BRIDGE_ADD, /* name, mtu */
-	KOP_VXLAN_ADD,  /* name, mtu, vni, ip = local VTEP, master (0 = none yet) */
+	KOP_BRIDGE_ADD, /* name, mac, mtu */
+	KOP_VXLAN_ADD,  /* name, mac, mtu, vni, ip = local VTEP, master (0 = none yet) */
 	KOP_LINK_DEL,   /* ifindex */
 	KOP_GROUP,      /* ifindex, group: for a deletion of many at once */
 	KOP_GROUP_DEL,  /* group: all links that are in it */
@@ -38,6 +38,7 @@ struct kop {
 	int ifindex;
 	char name[IFNAMSIZ]; /* of the link, for messages too */
 	char alias[KOP_ALIAS_MAX];
+	uint8_t mac[6];
 	uint32_t mtu;
 	uint32_t vni;
 	uint32_t ip; /* host byte order */
@@ -46,8 +47,9 @@ struct kop {
 	uint32_t group;
 	bool slow; /* deletion of a bridge: the kernel takes some 18 ms for each, in a group too */
 	/* For whom: set by the planner, untouched here. */
-	size_t segment;    /* index, or KOP_NO_SEGMENT */
-	size_t attachment; /* index within the segment, or KOP_NO_SEGMENT */
+	size_t segment;     /* index, or KOP_NO_SEGMENT */
+	size_t attachment;  /* index within the segment, or KOP_NO_SEGMENT */
+	size_t group_count; /* for write.c: changes that travel in this one's request */
 	/* Outcome. */
 	int err; /* 0 or a negative errno */
 	char error[KOP_ERROR_MAX];
@@ -67,8 +69,9 @@ void kwrite_close(struct kwrite *w);
 
 /*
  * Send all, in order, and wait for the kernel's answers (it answers within the system call). Fills
- * in err and error of each; one that fails doesn't stop those behind it. Returns 0, or a negative
- * errno when the socket itself failed (then ops without an answer have that errno).
+ * in err and error of each; one that fails doesn't stop those behind it. Neighbouring changes of
+ * one link travel in one request. Returns 0, or a negative errno when the socket itself failed
+ * (then ops without an answer have that errno).
  */
 int kwrite_run(struct kwrite *w, struct kop *ops, size_t count);
 

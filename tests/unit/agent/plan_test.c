@@ -530,7 +530,7 @@ static void test_slices(void **state)
 	assert_int_equal(kplan_slice(&w->p, &w->m, 512, 128), 0);
 	assert_int_equal(w->p.count, 129); /* and the deletion of the group */
 	assert_int_equal(w->p.ops[128].type, KOP_GROUP_DEL);
-	for (unsigned int i = 0; i < 40; i++) {
+	for (unsigned int i = 0; i < 100; i++) {
 		if (plan(w) == 0)
 			break;
 		kplan_slice(&w->p, &w->m, 512, 128);
