@@ -166,31 +166,57 @@ int model_merge(
 	return err;
 }
 
+/* Take an object out of the document, leaving a gap. One that is named twice goes once. */
+static int object_remove(
+	struct merge *merge, const struct model *base, const Audums__V1__ObjectRef *ref)
+{
+	const ssize_t at = model_position(base, ref->kind, ref->name);
+	ProtobufCMessage *const *objects;
+	ProtobufCMessage **slot;
+	Audums__V1__Change *change;
+
+	if (at < 0)
+		return 0;
+	document_objects(merge->document, ref->kind, &objects);
+	slot = (ProtobufCMessage **)&objects[at];
+	if (*slot == NULL)
+		return 0;
+	protobuf_c_message_free_unpacked(*slot, NULL);
+	*slot = NULL;
+	change = change_create(AUDUMS__V1__CHANGE__ACTION__ACTION_DELETE, ref->kind, ref->name);
+	return change != NULL ? changes_add(merge, change) : -ENOMEM;
+}
+
+static void gaps_close(Audums__V1__Document *document, Audums__V1__Kind kind)
+{
+	ProtobufCMessage *const *objects;
+	const size_t n = document_objects(document, kind, &objects);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (objects[i] != NULL)
+			((ProtobufCMessage **)objects)[kept++] = objects[i];
+	for (size_t i = n; i > kept; i--)
+		document_take(document, kind, i - 1);
+}
+
 int model_remove(const Audums__V1__Document *base, Audums__V1__ObjectRef *const *refs,
 	size_t n_refs, struct merge *merge)
 {
+	struct model *model = model_create(base);
 	int err = 0;
 
 	memset(merge, 0, sizeof(*merge));
 	merge->document = (Audums__V1__Document *)message_clone(&base->base);
-	if (merge->document == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < n_refs && err == 0; i++) {
-		ProtobufCMessage *const *objects;
-		const size_t n = document_objects(merge->document, refs[i]->kind, &objects);
-		Audums__V1__Change *change;
-		size_t at = 0;
-
-		while (at < n && strcmp(object_name(objects[at]), refs[i]->name) != 0)
-			at++;
-		if (at == n)
-			continue;
-		protobuf_c_message_free_unpacked(
-			document_take(merge->document, refs[i]->kind, at), NULL);
-		change = change_create(
-			AUDUMS__V1__CHANGE__ACTION__ACTION_DELETE, refs[i]->kind, refs[i]->name);
-		err = change != NULL ? changes_add(merge, change) : -ENOMEM;
-	}
+	if (model == NULL || merge->document == NULL)
+		err = -ENOMEM;
+	/* by position, as a deletion may name all there is */
+	for (size_t i = 0; i < n_refs && err == 0; i++)
+		err = object_remove(merge, model, refs[i]);
+	if (merge->document != NULL)
+		for (Audums__V1__Kind k = KIND_FIRST; k <= KIND_LAST; k++)
+			gaps_close(merge->document, k);
+	model_destroy(model);
 	if (err < 0)
 		model_merge_free(merge);
 	return err;

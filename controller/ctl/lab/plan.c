@@ -81,7 +81,9 @@ static bool copy_name(
 /* A node's name becomes part of a namespace's: it must not be one of the lab's own. */
 static bool node_name_free(const Audums__V1__Document *doc, const char *name, struct lab_err *err)
 {
-	static const char *const own[] = {"bb", "ext", "ctl", "controller", "backbone"};
+	/* of namespaces, of the run and state directories, of `lab exec` */
+	static const char *const own[] = {
+		"bb", "ext", "ctl", "pki", "workloads", "controller", "backbone"};
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {

@@ -99,6 +99,8 @@ static void test_plan_refused(void **state)
 	} cases[] = {
 		{"tenants: []\n", "no nodes"},
 		{"nodes: [{name: bb, provider: p, site: s}]\n", "the lab uses that name"},
+		{"nodes: [{name: pki, provider: p, site: s}]\n", "the lab uses that name"},
+		{"nodes: [{name: workloads, provider: p, site: s}]\n", "the lab uses that name"},
 		{"nodes: [{name: w-a, provider: p, site: s}]\n", "workloads'"},
 		{"nodes: [{name: a, provider: p, site: s}, {name: a-wire, provider: p, site: s}]\n",
 			"one name"},

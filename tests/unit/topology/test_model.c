@@ -207,6 +207,17 @@ static void removal(void **state)
 	assert_string_equal(m.document->attachments[0]->name, "reg-b");
 	assert_int_equal(base->n_attachments, 2);
 	model_merge_free(&m);
+	/* what is left keeps its order; the changes have the request's */
+	a.kind = b.kind = AUDUMS__V1__KIND__KIND_LINK;
+	a.name = "ca";
+	b.name = "ab";
+	assert_int_equal(model_remove(base, refs, 3, &m), 0);
+	assert_int_equal(m.n_changes, 2);
+	assert_string_equal(m.changes[0]->object->name, "ca");
+	assert_string_equal(m.changes[1]->object->name, "ab");
+	assert_int_equal(m.document->n_links, 1);
+	assert_string_equal(m.document->links[0]->name, "bc");
+	model_merge_free(&m);
 	audums__v1__document__free_unpacked(base, NULL);
 }
 
