@@ -26,7 +26,6 @@
 #define MBUFS_ETHDEV    1536 /* descriptors of both rings and some in flight */
 #define MBUF_CACHE      512  /* floods take many at once; what passes the cache comes back cold */
 #define LINK_POLL_MS    100
-#define TURN_MAX_MS     1000
 #define EVENTS_A_TURN   256
 #define TABLES_RETRY_MS 2
 
@@ -79,7 +78,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options)
 	ret = loop_add(&dp->loop, &dp->main_watch, dp->main_fd, EPOLLIN, on_main_fd, dp);
 	if (ret < 0)
 		goto fail;
-	mbufs = options->mbufs != 0 ? options->mbufs : MBUFS_DEFAULT;
+	mbufs = options->mbufs != 0 ? options->mbufs
+				    : MBUFS_DEFAULT + options->ethdev_ports * MBUFS_ETHDEV;
 	dp->pool = rte_pktmbuf_pool_create(
 		"frames", mbufs, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (dp->pool == NULL) {

@@ -26,6 +26,7 @@ struct dataplane;
 struct dataplane_options {
 	unsigned int workers;             /* 0 = 1; on lcores 1, 2 .. */
 	unsigned int mbufs;               /* 0 = 4095 and what ethdev ports' rings hold */
+	unsigned int ethdev_ports;        /* how many such ports there will be */
 	struct tables_options tables;     /* zeros = defaults */
 	const struct policer_rates *punt; /* NULL = policer_default */
 	/* Kernel writes of learning, as learn_options.write; and a neighbour to be resolved. */

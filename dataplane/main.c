@@ -274,7 +274,7 @@ static void tap_set_cb(void *ctx, const struct port *port)
 /* Everything up to the point where only READY and GO are missing. */
 static int process_setup(struct process *p)
 {
-	const struct dataplane_options options = {
+	struct dataplane_options options = {
 		.workers = p->args.workers,
 		.mbufs = p->args.mbufs,
 		.learn_write = learn_write_cb,
@@ -287,6 +287,8 @@ static int process_setup(struct process *p)
 	struct handover_netlink netlink;
 	int ret;
 
+	for (unsigned int i = 0; i < given->port_count; i++)
+		options.ethdev_ports += given->ports[i].backend == PORT_BACKEND_ETHDEV;
 	p->dp = dataplane_create(&options);
 	if (p->dp == NULL) {
 		ret = -errno;

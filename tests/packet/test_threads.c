@@ -168,6 +168,22 @@ static void test_trace_ends_the_sleep(void **state)
 	rig_close(rig);
 }
 
+/* The rings of DPDK devices hold buffers for ever: they come on top of those for forwarding. */
+static void test_buffers_for_devices(void **state)
+{
+	const struct dataplane_options few = {0}, many = {.ethdev_ports = 4};
+	struct dataplane *dp = dataplane_create(&few);
+	unsigned int size;
+
+	assert_non_null(dp);
+	size = dp->pool->size;
+	dataplane_destroy(dp);
+	dp = dataplane_create(&many);
+	assert_non_null(dp);
+	assert_true(dp->pool->size >= size + 4 * 1024);
+	dataplane_destroy(dp);
+}
+
 /* A port's only queue is never given to two workers. */
 static void test_more_workers_than_queues(void **state)
 {
@@ -186,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_wakes_the_main_thread),
 		cmocka_unit_test(test_trace_ends_the_sleep),
 		cmocka_unit_test(test_more_workers_than_queues),
+		cmocka_unit_test(test_buffers_for_devices),
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, rig_group_setup, rig_group_teardown);
