@@ -148,6 +148,9 @@ static void *make_port(struct making *mk, struct port *port)
 	p->tx_packets = stat_read(&port->stats.tx_packets);
 	p->tx_bytes = stat_read(&port->stats.tx_bytes);
 	p->tx_drops = stat_read(&port->stats.tx_drops);
+	port_stats_refresh(port);
+	p->rx_drops = port->stats.rx_kernel_drops + stat_read(&port->stats.rx_no_mbuf) +
+		      stat_read(&port->stats.rx_errors) + stat_read(&port->stats.rx_offload_bad);
 	p->inject_packets = stat_read(&port->tap.rx_packets);
 	for (unsigned int i = 0; i < mk->dp->worker_count; i++) {
 		const struct punt_stats *s = &mk->dp->workers[i]->punts[port->id];

@@ -71,12 +71,6 @@ static inline bool node_mac_is_group(uint64_t mac)
 	return (mac & 1) != 0;
 }
 
-/* The session to record into if `m` is marked, else NULL. */
-static inline struct trace *node_traced(struct trace *t, const struct rte_mbuf *m)
-{
-	return unlikely(t != NULL) && trace_marked(m) ? t : NULL;
-}
-
 /* Note what a node decided; costs nothing without a session. */
 #define NODE_TRACE(t, m, node, ...)                                                                \
 	do {                                                                                       \

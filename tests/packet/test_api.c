@@ -200,6 +200,7 @@ static void test_counters(void **state)
 	bool found = false;
 
 	traffic(s->rig);
+	s->rig->dp->ports[UP0]->stats.rx_errors += 2;
 	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_PORTS);
 	assert_int_equal(r->ports->n_ports, RIG_PORTS);
 	up0 = r->ports->ports[UP0];
@@ -215,6 +216,8 @@ static void test_counters(void **state)
 	assert_int_equal(up0->tx_packets, 3);
 	assert_int_equal(up0->tx_bytes, 450);
 	assert_int_equal(up0->punt_packets, 1);
+	assert_int_equal(up0->rx_drops, 2);
+	assert_int_equal(p1->rx_drops, 0);
 	assert_int_equal(p1->rx_packets, 3);
 	assert_int_equal(p1->tx_packets, 1);
 	assert_int_equal(p1->vni, SITE_VNI);
