@@ -3,6 +3,7 @@
 
 #include "controller/agent/desired.h"
 #include "controller/agent/frr/render.h"
+#include "controller/agent/frr/retell.h"
 #include "controller/agent/text.h"
 #include "controller/rpc/loop.h"
 #include "proto/lib/log.h"
@@ -241,28 +242,6 @@ static void judge_bgp(struct frr *f)
 	judge_segments(f);
 }
 
-/* Have bgpd tell bfdd of its sessions again; BGP itself does not notice. */
-static void reattach_bfd(struct frr *f)
-{
-	const Audums__V1__NodeBase *b = f->desired->base;
-	char line[128];
-
-	if (!f->bgpd.up || f->bgpd.in_flight)
-		return;
-	snprintf(line, sizeof(line), "router bgp %u", b->asn);
-	vty_send(f->bgpd.vty, "configure terminal", NULL, NULL);
-	vty_send(f->bgpd.vty, line, NULL, NULL);
-	for (size_t i = 0; i < b->n_uplinks; i++) {
-		const char *p = b->uplinks[i]->peer_address;
-
-		snprintf(line, sizeof(line), "no neighbor %s bfd", p);
-		vty_send(f->bgpd.vty, line, NULL, NULL);
-		snprintf(line, sizeof(line), "neighbor %s bfd profile " RENDER_PROFILE, p);
-		vty_send(f->bgpd.vty, line, NULL, NULL);
-	}
-	vty_send(f->bgpd.vty, "end", NULL, NULL);
-}
-
 static void judge_bfd(struct frr *f)
 {
 	const Audums__V1__NodeBase *b = f->desired->base;
@@ -288,7 +267,7 @@ static void judge_bfd(struct frr *f)
 		daemon_redo(&f->bfdd, CONF_POLICY, RENDER_KEY_PROFILE, NULL);
 	/* Sessions do not find a profile that was deleted and made again by themselves. */
 	if (f->bfd_wrong % BFD_AGAIN == BFD_WRONG + 1)
-		reattach_bfd(f);
+		retell_bfd(f);
 }
 
 /* ---- asking ---- */
@@ -406,12 +385,13 @@ static void got_bfd(void *arg, int status, const char *text, size_t len)
 	f->changed(f->arg);
 }
 
-/* zebra is asked for nothing; that it answers is enough. */
-static void got_echo(void *arg, int status, const char *text, size_t len)
+static void got_clients(void *arg, int status, const char *text, size_t len)
 {
 	struct frr *f = arg;
 
 	f->asked_zebra = false;
+	if (status != VTY_LOST)
+		retell_zebra(f, text);
 }
 
 static bool ask_one(struct frr *f, struct daemon *dm, const char *command, vty_done_fn *done)
@@ -427,7 +407,7 @@ static void ask(struct frr *f)
 		f->asked_bfdd = ask_one(f, &f->bfdd, "show bfd peers json", got_bfd);
 	}
 	if (!f->asked_zebra)
-		f->asked_zebra = ask_one(f, &f->zebra, "echo audums", got_echo);
+		f->asked_zebra = ask_one(f, &f->zebra, RETELL_COMMAND, got_clients);
 	if (f->asked) {
 		schedule(f);
 		return;

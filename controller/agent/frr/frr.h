@@ -27,7 +27,9 @@ struct frr {
 	struct loop_timer *timer;
 	unsigned int asked; /* answers of bgpd outstanding */
 	bool asked_bfdd, asked_zebra;
-	uint64_t asked_epoch; /* bgpd's configuration when they were asked */
+	char zebra_told[VTY_INSTANCE_MAX]; /* the zebra that bgpd and bfdd have told everything */
+	bool zebra_joined;                 /* both are its clients again, one poll ago */
+	uint64_t asked_epoch;              /* bgpd's configuration when they were asked */
 	uint64_t bfd_epoch;
 	uint64_t asked_at_ms, cost_ms;
 	unsigned int hurry;     /* quick polls left */
