@@ -100,9 +100,9 @@ class Fabric:
         assert not lost and result["lost"] == 0, lost
         return result["sent"]
 
-    def run(self, where, *argv, check=True, timeout=60):
+    def run(self, where, *argv, check=True, **kw):
         """Run a command in a node's or workload's namespace."""
-        r = self.try_ctl("lab", "exec", where, "--lab", self.name, "--", *argv, timeout=timeout)
+        r = self.try_ctl("lab", "exec", where, "--lab", self.name, "--", *argv, **kw)
         if check and r.returncode:
             raise AssertionError(f"{where}: {' '.join(argv)}: {r.stdout}{r.stderr}")
         return r.stdout
