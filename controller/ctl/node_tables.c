@@ -223,8 +223,8 @@ int replies_table(const struct ctl *ctl, Audums__V1__DataplaneReply *const *repl
 
 int counters_table(const struct ctl *ctl, Audums__V1__DataplaneReply *const *replies, size_t n)
 {
-	static const char *const columns[] = {"PORT", "*RX", "*RX BYTES", "*TX", "*TX BYTES",
-		"*TX DROPS", "*TO KERNEL", "*DROPPED", "*FROM KERNEL", NULL};
+	static const char *const columns[] = {"PORT", "*RX", "*RX BYTES", "*RX DROPS", "*TX",
+		"*TX BYTES", "*TX DROPS", "*TO KERNEL", "*DROPPED", "*FROM KERNEL", NULL};
 	struct table *t = table_new(ctl, columns);
 
 	for (size_t k = 0; k < n; k++) {
@@ -237,6 +237,7 @@ int counters_table(const struct ctl *ctl, Audums__V1__DataplaneReply *const *rep
 			table_cell(t, p->name);
 			number(t, p->rx_packets);
 			number(t, p->rx_bytes);
+			number(t, p->rx_drops);
 			number(t, p->tx_packets);
 			number(t, p->tx_bytes);
 			number(t, p->tx_drops);

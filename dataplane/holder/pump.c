@@ -32,6 +32,9 @@
 
 /* The kernel spares us the tenants' traffic: accept all but UDP to 4789 and its fragments. */
 static const struct sock_filter control_only[] = {
+	/* not what had a VLAN tag: the kernel took it off, and the TAP would get it untagged */
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 14),
 	BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x86dd, 8, 0),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x0800, 0, 12),
