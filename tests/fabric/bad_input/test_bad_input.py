@@ -398,6 +398,29 @@ class Daemons(unittest.TestCase):
     def test_bfdd(self):
         self.stopped("bfdd")
 
+    def test_zebra_killed(self):
+        """A new zebra learns what the old one knew: else what goes away later would stay."""
+        mac = json.loads(fabric.run("w3", "ip", "-j", "link", "show", "eth0"))[0]["address"]
+
+        def known():
+            text = fabric.run("n2", "vtysh", "-N", f"au-{LAB}-n2", "-d", "zebra", "-c",
+                              f"show evpn vni {VNI}", check=False)
+            return text.count("flood: HER") == 2
+
+        def macs():
+            return fabric.run("n2", "bridge", "fdb", "show", "dev", f"vx{VNI}").count(mac)
+        self.assertTrue(known() and macs())
+        fabric.lab("kill", "n2/zebra")
+        wait_for("the new zebra to be asked", lambda: component("n2", "zebra") and not known(), 20)
+        wait_for("the new zebra to know all", known, 30)
+        fabric.ready("node/n2", "link/l1-2", "link/l2-3", "segment/tikls")
+        fabric.ping_whole()
+        fabric.lab("workload", "remove", "w3")
+        wait_for("the MAC to be withdrawn", lambda: not macs(), 10)
+        fabric.lab("workload", "add", "w3", "--attachment", "a3", "--mac", mac,
+                   "--ip", "10.77.0.3/24", "--ip", "fd77::3/64")
+        fabric.ping_whole()
+
 
 class Hands(unittest.TestCase):
     """What an engineer undoes by hand is back within a second, and told."""
