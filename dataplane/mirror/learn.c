@@ -20,6 +20,8 @@
 #define BATCHES_A_TURN 16
 #define AUDITS_A_TURN  4096
 #define MACS_PORT_MIN  1024
+#define PARKED_MAX     64
+#define PARKED_MS      500  /* linkwatch tells of a link within some milliseconds */
 #define SAY_MS         1000 /* between two lines of the log about the same trouble */
 
 struct audit {
@@ -33,12 +35,20 @@ struct ring {
 	uint32_t size, head, n, max;
 };
 
+/* Told by a worker of a port whose link is not known to be up yet. */
+struct parked {
+	struct learn_event event;
+	uint64_t until_ms;
+};
+
 struct learn {
 	struct mirror *m;
 	struct learn_options options;
 	struct learn_stats stats;
 	struct ring writes; /* struct learn_write */
 	struct ring audit;  /* struct audit */
+	struct parked parked[PARKED_MAX];
+	unsigned int n_parked;
 	uint64_t now_ms;
 	uint64_t age_at;
 	uint32_t age_cursor;
@@ -252,6 +262,26 @@ static bool limit_reached(const struct learn *l, uint16_t port)
 	return all >= l->options.max_macs;
 }
 
+/*
+ * A frame may be here before the news that its wire has link: the kernel delivers at once and tells
+ * of the link by a work queue. What announces itself with one frame after it was plugged in, as a
+ * workload that moves does, would not be learnt. Returns false when there is no room.
+ */
+static bool park(struct learn *l, const struct learn_event *ev)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < l->n_parked; i++)
+		if (l->now_ms < l->parked[i].until_ms &&
+			(l->parked[i].event.key != ev->key || l->parked[i].event.port != ev->port))
+			l->parked[n++] = l->parked[i];
+	l->n_parked = n;
+	if (n == PARKED_MAX)
+		return false;
+	l->parked[l->n_parked++] = (struct parked){*ev, l->now_ms + PARKED_MS};
+	return true;
+}
+
 static void event_take(struct learn *l, const struct learn_event *ev)
 {
 	struct mirror *m = l->m;
@@ -269,10 +299,12 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 	}
 	bridge = m->bd_link[bd];
 	if (bridge == 0 || port_bd(&m->t->ports, ev->port) != bd ||
-		!port_up(&m->t->ports, ev->port)) {
+		(!port_up(&m->t->ports, ev->port) && !park(l, ev))) {
 		l->stats.stale++;
 		return;
 	}
+	if (!port_up(&m->t->ports, ev->port))
+		return;
 	index = mac_find(m, bridge, ev->key & ((UINT64_C(1) << 48) - 1));
 	was = index ? MAC(m, index)->dest : FDB_MISS;
 	want = fdb_dest(FDB_KIND_PORT, ev->port);
@@ -325,6 +357,28 @@ void learn_events(
 	l->now_ms = now_ms;
 	for (unsigned int i = 0; i < n; i++)
 		event_take(l, &events[i]);
+}
+
+void learn_port_up(struct learn *l, uint16_t port)
+{
+	struct parked again[PARKED_MAX];
+	unsigned int n = 0, k = 0;
+
+	if (!l || l->n_parked == 0)
+		return;
+	for (unsigned int i = 0; i < l->n_parked; i++) {
+		if (l->parked[i].event.port == port)
+			again[k++] = l->parked[i];
+		else
+			l->parked[n++] = l->parked[i];
+	}
+	l->n_parked = n;
+	for (unsigned int i = 0; i < k; i++) {
+		if (l->now_ms < again[i].until_ms)
+			event_take(l, &again[i].event);
+		else
+			l->stats.stale++;
+	}
 }
 
 /* Look again at what should have been confirmed by now. */

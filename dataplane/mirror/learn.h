@@ -83,6 +83,10 @@ int learn_poll(struct learn *l, uint64_t now_ms);
  * and membership of the TAP come by the mirror; mirror_port_changed() calls this too.) */
 void learn_port_down(struct learn *l, uint16_t port);
 
+/* The wire of an access port has link: what its frames told before that was known is taken now.
+ * (The mirror calls this when the port has become fit for use.) */
+void learn_port_up(struct learn *l, uint16_t port);
+
 /* A write of these failed in the kernel (asynchronous answer): counted, the audit writes again. */
 void learn_write_failed(struct learn *l, const struct learn_write *write, int error);
 

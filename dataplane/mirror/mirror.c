@@ -270,6 +270,8 @@ void mirror_port_changed(struct mirror *m, uint16_t port)
 	}
 	if (p->kind == PORT_KIND_ACCESS && !port_up(&m->t->ports, port))
 		learn_port_down(m->learn, port);
+	else if (p->kind == PORT_KIND_ACCESS)
+		learn_port_up(m->learn, port);
 	m->resolve_at = 0;
 }
 

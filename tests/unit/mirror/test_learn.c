@@ -305,10 +305,12 @@ static void test_port_down(void **state)
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 	assert_write(lab, 1, LEARN_DELETE, P1);
 	assert_int_equal(bd_get(lab->w.t->bds, lab->bd)->n_ports, 1);
-	/* a frame that was under way */
+	/* a frame that was under way is forgotten after half a second */
 	event(lab, &MAC, PORT1, FDB_MISS);
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 	msg_master(lab->w.m, true, BR, P1, &MAC, true);
+	lab->now += 600;
+	learn_poll(lab->l, lab->now);
 	tables_port_link(lab->w.t, PORT1, true);
 	mirror_port_changed(lab->w.m, PORT1);
 	mirror_settle(lab->w.m);
@@ -321,6 +323,26 @@ static void test_port_down(void **state)
 	learn_stats_get(lab->l, &st);
 	assert_int_equal(st.withdrawn, 2);
 	assert_int_equal(st.stale, 1);
+}
+
+/* The first frame is here before the news that the wire has link. */
+static void test_frame_before_link(void **state)
+{
+	struct lab *lab = *state;
+
+	msg_self(lab->w.m, false, VX, &MAC, "10.0.0.2", true);
+	msg_master(lab->w.m, false, BR, VX, &MAC, true);
+	tables_port_link(lab->w.t, PORT1, false);
+	mirror_port_changed(lab->w.m, PORT1);
+	mirror_settle(lab->w.m);
+	event(lab, &MAC, PORT1, dest(lab, &MAC));
+	event(lab, &MAC, PORT1, dest(lab, &MAC));
+	assert_true(dest(lab, &MAC) != AT1);
+	tables_port_link(lab->w.t, PORT1, true);
+	mirror_port_changed(lab->w.m, PORT1);
+	assert_int_equal(dest(lab, &MAC), AT1);
+	learn_poll(lab->l, lab->now);
+	assert_write(lab, 0, LEARN_REPLACE, P1);
 }
 
 static void test_port_leaves(void **state)
@@ -443,6 +465,7 @@ int main(void)
 		T(test_age),
 		T(test_back_while_expiring),
 		T(test_port_down),
+		T(test_frame_before_link),
 		T(test_port_leaves),
 		T(test_found_without_link),
 		T(test_full),
