@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@
 #include "controller/ctl/lab/internal.h"
 #include "controller/ctl/lab/rtnl.h"
 
-#define MTU_DEFAULT 1500
+#define MTU_DEFAULT      1500
+#define OLD_PORT_REST_MS 200
 
 /* ---- records ------------------------------------------------------------------------------ */
 
@@ -443,6 +445,9 @@ int lab_workload_move(const struct lab *lab, const char *name, const char *node,
 			"cannot put workload %s on port %s of node %s: %s (audumsctl lab workload "
 			"remove %s removes it)",
 			name, port, node, strerror(-ret), name);
+	/* Handing a device over takes the kernel some 15 ms with the lock that the sites' own
+	 * changes need too: they go first. Nothing depends on how long this is. */
+	poll(NULL, 0, OLD_PORT_REST_MS);
 	ret = give(lab, &w, "old0");
 	return ret ? lab_fail(err, ret, "workload %s has moved, but its old port is not free: %s",
 			     name, strerror(-ret))
