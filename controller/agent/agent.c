@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define COALESCE_MS     5
+#define PACE            3 /* rest so many times as long as looking at all segments took */
 #define FIRST_REPORT_MS 300
 #define FIRST_LOOK_MS   10
 #define PERSIST_MS      20
@@ -74,11 +75,20 @@ static void events_tell(struct agent *a)
 void agent_report_soon(struct agent *a)
 {
 	if (!loop_timer_armed(a->coalesce))
-		loop_timer_arm(a->coalesce, COALESCE_MS, 0);
+		loop_timer_arm(a->coalesce, COALESCE_MS + PACE * a->report_us / 1000, 0);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 static void report_now(void *arg)
 {
+	const uint64_t began = now_us();
 	struct agent *a = arg;
 
 	/* An agent that starts again first reads back what was applied before: nobody shall see
@@ -93,6 +103,7 @@ static void report_now(void *arg)
 	}
 	report_make(a);
 	events_tell(a);
+	a->report_us = now_us() - began;
 }
 
 void agent_listen(struct agent *a, bool (*report)(void *arg, const Audums__V1__Report *r),
@@ -116,6 +127,7 @@ bool agent_applied(const struct agent *a)
 static void reconcile(void *arg)
 {
 	struct agent *a = arg;
+	const uint64_t began = now_us(), writes = a->kernel.writes;
 	const bool waits = frr_gate(&a->frr);
 	const enum kernel_result r =
 		kernel_reconcile(&a->kernel, &a->desired, &a->inventory, a->kernel_settled);
@@ -140,10 +152,27 @@ static void reconcile(void *arg)
 	}
 	if (a->leaving_count)
 		daemon_sync(&a->frr.bgpd);
+	if (a->kernel.writes == writes)
+		a->reconcile_us = now_us() - began;
 	agent_report_soon(a);
 }
 
+/*
+ * Kernel or FRR have changed. Each change calls for a look at all segments: a thousand of them in a
+ * row, as when many segments come, are looked at together. With few segments that is at once.
+ */
 static void reconcile_soon(void *arg)
+{
+	struct agent *a = arg;
+	const uint64_t ms = PACE * a->reconcile_us / 1000;
+
+	if (ms == 0)
+		loop_task_schedule(a->task);
+	else if (!loop_timer_armed(a->pace))
+		loop_timer_arm(a->pace, ms, 0);
+}
+
+static void reconcile_now(void *arg)
 {
 	struct agent *a = arg;
 
@@ -177,7 +206,7 @@ static void frr_changed(void *arg)
 
 	/* A segment whose route targets are in place now gets its devices. */
 	if (a->kernel.plan.waiting)
-		loop_task_schedule(a->task);
+		reconcile_soon(a);
 	agent_report_soon(a);
 }
 
@@ -393,11 +422,12 @@ int agent_open(struct agent *a, struct loop *loop, const struct agent_options *o
 	a->opened_at_ms = loop_now_ms();
 	snprintf(a->dataplane_reason, sizeof(a->dataplane_reason), "not asked");
 	a->task = loop_task_new(loop, reconcile, a);
-	a->retry = loop_timer_new(loop, reconcile_soon, a);
+	a->retry = loop_timer_new(loop, reconcile_now, a);
+	a->pace = loop_timer_new(loop, reconcile_now, a);
 	a->coalesce = loop_timer_new(loop, report_now, a);
 	a->persist = loop_timer_new(loop, persist, a);
 	a->probe_timer = loop_timer_new(loop, probe, a);
-	if (!a->probe_timer || !a->task || !a->retry || !a->coalesce || !a->persist) {
+	if (!a->probe_timer || !a->task || !a->retry || !a->pace || !a->coalesce || !a->persist) {
 		err = -ENOMEM;
 		goto fail;
 	}
@@ -454,6 +484,7 @@ void agent_close(struct agent *a)
 		kernel_close(&a->kernel);
 	loop_task_free(a->task);
 	loop_timer_free(a->retry);
+	loop_timer_free(a->pace);
 	loop_timer_free(a->coalesce);
 	loop_timer_free(a->persist);
 	loop_timer_free(a->probe_timer);

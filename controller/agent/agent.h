@@ -54,12 +54,14 @@ struct agent {
 	char dataplane_reason[64];
 	struct loop_task *task;      /* reconcile at the end of this turn */
 	struct loop_timer *retry;    /* reconcile later */
+	struct loop_timer *pace;     /* reconcile after a rest */
 	struct loop_timer *coalesce; /* report soon */
 	struct loop_timer *persist;  /* save the desired state */
 	bool kernel_settled; /* the kernel was made equal and `desired` has not changed since */
 	bool unsaved;
 	bool bgpd_was_up, bfdd_was_up, zebra_was_up; /* to tell each loss once */
 	uint64_t writes_seen;
+	uint64_t reconcile_us, report_us; /* what the last look at all segments took */
 	uint64_t applied_generation;
 	uint64_t taken_at_ms;  /* when the present generation came */
 	uint64_t opened_at_ms; /* when the agent started */
