@@ -82,14 +82,11 @@ static void standby_read(struct demo *d)
 		for (size_t i = 0; i < t.document->n_attachments; i++) {
 			const Audums__V1__Attachment *a = t.document->attachments[i];
 
-			for (size_t j = 0; j < a->n_labels; j++) {
-				if (strcmp(a->labels[j]->value, "standby") != 0)
-					continue;
-				snprintf(d->standby_node, sizeof(d->standby_node), "%s", a->node);
-				snprintf(d->standby_port, sizeof(d->standby_port), "%s", a->port);
-				snprintf(d->standby_segment, sizeof(d->standby_segment), "%s",
-					a->segment);
-			}
+			if (!story_is_standby(a))
+				continue;
+			snprintf(d->standby_node, sizeof(d->standby_node), "%s", a->node);
+			snprintf(d->standby_port, sizeof(d->standby_port), "%s", a->port);
+			snprintf(d->standby_segment, sizeof(d->standby_segment), "%s", a->segment);
 		}
 	}
 	topology_free(&t);
@@ -149,22 +146,24 @@ static int tell_move(struct demo *d, struct lab_err *err)
 	const char *from = NULL;
 	int r;
 
-	/* The one that moves is not at the standby's node; the one that talks to it stays. */
+	/* Both are of the standby's segment; the one that moves is not there already. */
 	for (unsigned int i = 0; i < d->workload_count; i++) {
-		if (strcmp(d->workloads[i].node, d->standby_node) == 0)
-			from = from ? from : d->workloads[i].name;
-		else if (strcmp(d->workloads[i].group, d->standby_segment) == 0 && i > 0)
-			mover = &d->workloads[i];
+		const struct lab_workload *w = &d->workloads[i];
+
+		if (strcmp(w->group, d->standby_segment) != 0)
+			continue;
+		if (!from)
+			from = w->name;
+		else if (strcmp(w->node, d->standby_node) != 0)
+			mover = w;
 	}
-	if (!from)
-		from = d->workloads[0].name;
-	if (!d->standby_node[0] || !mover)
+	if (!mover)
 		return 0;
 	say_step(d, "a workload moves to another datacenter and back, under traffic");
-	r = story_move(s, mover->name, d->standby_node, d->standby_port, d->workloads[0].name,
+	r = story_move(s, mover->name, d->standby_node, d->standby_port, from,
 		&s->figures.move_outage_ms, err);
 	if (r == 0)
-		r = story_move(s, mover->name, mover->node, mover->port, d->workloads[0].name,
+		r = story_move(s, mover->name, mover->node, mover->port, from,
 			&s->figures.move_back_outage_ms, err);
 	if (r)
 		return r;

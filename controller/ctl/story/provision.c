@@ -165,11 +165,11 @@ int story_provision(
 	return r;
 }
 
-static bool is_standby(const Audums__V1__Attachment *a)
+bool story_is_standby(const Audums__V1__Attachment *attachment)
 {
-	for (size_t i = 0; i < a->n_labels; i++)
-		if (strcmp(a->labels[i]->key, "use") == 0 &&
-			strcmp(a->labels[i]->value, "standby") == 0)
+	for (size_t i = 0; i < attachment->n_labels; i++)
+		if (strcmp(attachment->labels[i]->key, "use") == 0 &&
+			strcmp(attachment->labels[i]->value, "standby") == 0)
 			return true;
 	return false;
 }
@@ -231,7 +231,7 @@ int story_workloads(struct story *s, const char *file, struct lab_err *err)
 		for (size_t j = 0; j < t.document->n_attachments && r == 0; j++) {
 			const Audums__V1__Attachment *a = t.document->attachments[j];
 
-			if (strcmp(a->segment, segment->name) == 0 && !is_standby(a))
+			if (strcmp(a->segment, segment->name) == 0 && !story_is_standby(a))
 				r = add_workload(s, a, segment, n++, err);
 		}
 	}

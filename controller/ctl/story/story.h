@@ -66,6 +66,10 @@ int story_apply(struct story *s, const char *file, struct lab_err *err);
 int story_provision(struct story *s, const char *file, unsigned int timeout_ms, double *ms,
 	struct lab_err *err);
 
+/* Whether the attachment is a place to move to, labelled use=standby, and has no workload at first.
+ */
+bool story_is_standby(const Audums__V1__Attachment *attachment);
+
 /*
  * A workload for each attachment of the file that is not labelled use=standby, named like the
  * attachment, with the n-th address of each subnet of its segment (n = 11 for the first attachment

@@ -78,8 +78,11 @@ static void frr_stop(const struct world *w, unsigned int n, const char *name, in
 
 	if (pid <= 0 || kill(pid, signo) < 0)
 		return;
-	while (kill(pid, 0) == 0 && loop_now_ms() < until)
+	while (kill(pid, 0) == 0) {
+		if (loop_now_ms() >= until)
+			fail_msg("%s (pid %d) does not end", name, (int)pid);
 		usleep(5000);
+	}
 }
 
 /* Type lines into bgpd of our node, as an engineer would. */
