@@ -11,6 +11,7 @@
 
 #define BFD_DEFAULT_MS   100
 #define BFD_DEFAULT_MULT 3
+#define COALESCE_MS      50
 #define MULTIHOP_TTL     16 /* longest detour an EVPN session survives, in nodes */
 
 /* A growing text. */
@@ -130,6 +131,8 @@ static int put_base(const Audums__V1__NodeBase *b, struct conf *c)
 	text_add(&t, "no bgp default ipv4-unicast\n");
 	text_add(&t, "bgp bestpath as-path multipath-relax\n");
 	text_add(&t, "bgp route-map delay-timer 1\n");
+	/* bgpd holds a new session's first routes back for 1 s and 50 ms a neighbor, unless told */
+	text_add(&t, "coalesce-time %d\n", COALESCE_MS);
 	text_add(&t, "timers bgp 3 9\n");
 	text_add(&t, "address-family ipv4 unicast\n");
 	text_add(&t, "network %s/32\n", b->vtep);
