@@ -167,6 +167,7 @@ int worker_ports_changed(struct worker *w)
 	w->fd_parked = 0;
 	w->can_sleep = true;
 	w->must_arm = false;
+	w->must_reread = false;
 	memset(w->ready, 0, sizeof(w->ready));
 	memset(w->tap_ready, 0, sizeof(w->tap_ready));
 	memset(w->polled, 0, sizeof(w->polled));
@@ -184,6 +185,7 @@ int worker_ports_changed(struct worker *w)
 			fd_add(w, port->rx_fd, i, false);
 			w->ready[i / 64] |= 1ULL << i % 64;
 			w->must_arm = w->must_arm || port->ops->sleep_arm != NULL;
+			w->must_reread = w->must_reread || port->ops->sleep_disarm != NULL;
 		} else {
 			w->polled[i / 64] |= 1ULL << i % 64;
 			w->can_sleep = false;
@@ -295,7 +297,8 @@ uint32_t worker_round(struct worker *w)
 }
 
 /* Have the ports whose driver must be asked wake us by their descriptor. Returns false when one
- * cannot now; those are to be read once more in any case, as what came before would not wake us. */
+ * cannot now, as it has frames. Those whose arming tells of later frames only (which is then
+ * undone) are to be read once more in any case; a socket's descriptor tells of earlier ones too. */
 static bool ports_arm(struct worker *w)
 {
 	bool ok = true;
@@ -307,6 +310,8 @@ static bool ports_arm(struct worker *w)
 			continue;
 		if (port_sleep_arm(w->ports[port], 0) < 0)
 			ok = false;
+		else if (w->ports[port]->ops->sleep_disarm == NULL)
+			continue;
 		w->ready[port / 64] |= 1ULL << port % 64;
 	}
 	return ok;
@@ -327,8 +332,10 @@ static void worker_sleep(struct worker *w)
 
 	if (w->must_arm) {
 		quiet = ports_arm(w);
-		worker_walk(w);
-		quiet = quiet && w->work == 0;
+		if (!quiet || w->must_reread) {
+			worker_walk(w);
+			quiet = quiet && w->work == 0;
+		}
 	}
 	if (quiet) {
 		stat_add(&w->sleeps, 1);
@@ -340,6 +347,16 @@ static void worker_sleep(struct worker *w)
 		ports_disarm(w);
 }
 
+/* Is anything left that a walk would read without looking at descriptors first? */
+static bool worker_is_ready(const struct worker *w)
+{
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < WORKER_READY_WORDS; i++)
+		bits |= w->ready[i] | w->tap_ready[i];
+	return bits != 0;
+}
+
 static int worker_main(void *arg)
 {
 	static const struct timespec now = {0, 0};
@@ -349,7 +366,8 @@ static int worker_main(void *arg)
 	rcu_worker_online(&w->tables->rcu, w->id);
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
 		worker_walk(w);
-		if (w->work == 0 && w->can_sleep) {
+		/* what came meanwhile ends the sleep at once: no need to look before */
+		if (w->can_sleep && (w->must_reread ? w->work == 0 : !worker_is_ready(w))) {
 			worker_sleep(w);
 		} else if (rte_rdtsc() >= w->poll_next) {
 			fds_poll(w, &now);

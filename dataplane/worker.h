@@ -112,7 +112,8 @@ struct worker {
 	unsigned int fd_n;
 	unsigned int fd_parked;
 	bool can_sleep;     /* every port can be slept on */
-	bool must_arm;      /* some port's driver must be asked to wake us */
+	bool must_arm;      /* some port must be asked before sleeping on it */
+	bool must_reread;   /* ... and read once more afterwards */
 	uint64_t poll_next; /* TSC when descriptors are looked at again while busy */
 	uint64_t park_until;
 

@@ -133,8 +133,9 @@ static inline int port_link_update(struct port *port, bool *changed)
 /*
  * Before a worker sleeps: make rx_fd readable on frames (ethdev: enables the rx interrupt; packet:
  * nothing to do). Returns 0 when the worker may sleep on rx_fd, -ENOTSUP when it must go on polling
- * this port, -EAGAIN when frames are waiting within the port. After arming, look at rx_burst once
- * more before sleeping, else a frame that came between is seen late.
+ * this port, -EAGAIN when frames are waiting within the port. After arming a port that has
+ * sleep_disarm, look at rx_burst once more before sleeping, else a frame that came between is seen
+ * late.
  */
 static inline int port_sleep_arm(struct port *port, uint16_t queue)
 {
