@@ -37,7 +37,7 @@ static int topology_finish(
 	if (err == -ENOMEM)
 		return err;
 	if (err != -EBADMSG && topology->document != NULL) {
-		n = rules_check(&topology->document->base, RULES_INPUT, "", problems);
+		n = rules_check(&topology->document->base, "", problems);
 		if (n < 0)
 			return n;
 		n = objects_check(topology, flags, problems);

@@ -158,7 +158,7 @@ static int rights_check(
 static int merge_document(const struct intent_state *base, const struct intent_request *request,
 	struct intent_result *result)
 {
-	int ret = rules_check(&request->document->base, RULES_INPUT, "", &result->problems);
+	int ret = rules_check(&request->document->base, "", &result->problems);
 
 	if (!ret)
 		ret = check_document(request->document, &result->problems);

@@ -554,8 +554,8 @@ const struct command get_commands[] = {
 		.summary = "List objects and their state",
 		.description =
 			"KIND is provider, site, node, link, tenant, segment (seg) or attachment\n"
-			"(att), or its plural. -o yaml prints what apply takes, but for generation\n"
-			"and status, which the controller sets.",
+			"(att), or its plural. -o yaml prints what apply takes: generation and\n"
+			"status, which the controller sets, are passed over there.",
 		.example = "audumsctl get segments\n"
 			   "audumsctl get node/lvrtc1 -o yaml\n"
 			   "audumsctl get all --provider lnb",

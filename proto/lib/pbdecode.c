@@ -435,10 +435,8 @@ static void decode_pair(struct decoder *d, const struct pbtree_node *key,
 	}
 	if (index < MAX_FIELDS)
 		seen[index] = key->line > 0 ? key->line : 1;
-	if (schema_output_only(descriptor, field)) {
-		complain(d, key, "is set by the controller and can't be given");
+	if (schema_output_only(descriptor, field)) /* what was read is written back with it */
 		return;
-	}
 	path_locate(d, node_is_null(value) ? key : value);
 	if (node_is_null(value)) /* "labels:" with nothing beneath is as if it weren't there */
 		return;

@@ -25,7 +25,6 @@
 struct checker {
 	struct problems *problems;
 	size_t n_before; /* problems that were there when the check began */
-	unsigned flags;
 	struct strbuf path;
 	size_t n_found;
 };
@@ -230,11 +229,8 @@ static void check_field(struct checker *c, const ProtobufCMessage *message,
 	const void *values;
 	const size_t n = pbfield_values(message, field, &values);
 
-	if (rules != NULL && rules->output_only) {
-		if (n > 0 && c->flags & RULES_INPUT)
-			complain(c, "is set by the controller and can't be given");
+	if (rules != NULL && rules->output_only)
 		return;
-	}
 	if (n == 0) {
 		if (rules != NULL && rules->required)
 			complain(c, pbfield_repeated(field)
@@ -268,10 +264,10 @@ static void check_message(struct checker *c, const ProtobufCMessage *message, in
 	}
 }
 
-int rules_check(const ProtobufCMessage *message, unsigned flags, const char *prefix,
-	struct problems *problems)
+int rules_check(
+	const ProtobufCMessage *message, const char *prefix, struct problems *problems)
 {
-	struct checker c = {.problems = problems, .n_before = problems->n_items, .flags = flags};
+	struct checker c = {.problems = problems, .n_before = problems->n_items};
 	int err;
 
 	err = schema_init();

@@ -1,7 +1,7 @@
 /*
  * Validates a message against the rules of the schema (proto/audums/v1/rules.proto): required,
- * range, length, number of items, format, uniqueness, and, for input, fields only the controller
- * sets.
+ * range, length, number of items, format, uniqueness. Fields only the controller sets are not
+ * looked at: who reads an object and writes it back sends them too, and they are not taken.
  *
  * References (`ref`) are not followed here: topology/check.h does, which knows the objects. Called
  * by the loader for files and by the controller for every request.
@@ -15,17 +15,13 @@
 #include "audums/v1/rules.pb-c.h"
 #include "proto/lib/problems.h"
 
-enum rules_flags {
-	RULES_INPUT = 1, /* refuse output_only fields that are set */
-};
-
 /*
  * Check `message` and all messages inside. Every violation is added to `problems` with its path
  * (`prefix` in front, "" for none). Returns the number of violations, or -ENOMEM/-EBADMSG when the
  * schema can't be read.
  */
-int rules_check(const ProtobufCMessage *message, unsigned flags, const char *prefix,
-	struct problems *problems);
+int rules_check(
+	const ProtobufCMessage *message, const char *prefix, struct problems *problems);
 
 /*
  * Check one text against a format. Returns NULL when it fits, else a sentence that says what was

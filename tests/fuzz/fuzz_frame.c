@@ -27,7 +27,7 @@ static void payload_use(const struct frame *frame)
 	if (message == NULL)
 		return;
 	problems_init(&problems);
-	if (rules_check(message, RULES_INPUT, "", &problems) < 0)
+	if (rules_check(message, "", &problems) < 0)
 		abort();
 	if (pbtext_print(message, PBTEXT_YAML, &text, NULL) < 0)
 		abort();

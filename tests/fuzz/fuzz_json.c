@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	problems_init(&problems);
 	if (pbtext_parse_json(types[data[0] % 3], &message, "fuzz", (const char *)data + 1,
 		    size - 1, &problems) == 0) {
-		if (rules_check(message, RULES_INPUT, "", &problems) < 0)
+		if (rules_check(message, "", &problems) < 0)
 			abort();
 		if (pbtext_print(message, PBTEXT_YAML, &text, NULL) < 0)
 			abort();

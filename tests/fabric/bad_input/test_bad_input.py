@@ -116,8 +116,6 @@ class Files(unittest.TestCase):
                      "display_name, labels, max_segments")
         self.refused("tenants:\n- {name: labais, provider: visi, name: t3}\n",
                      "FILE:2:34: tenants[0].name: is given twice, first in line 2")
-        self.refused(self.SEGMENT % ", status: {vni: 5}",
-                     "FILE:4:58: segments[0].status: is set by the controller and can't be given")
 
     def test_types(self):
         self.refused(self.HEAD + "- {name: t2, provider: visi, max_segments: many}\n",

@@ -108,6 +108,16 @@ class Cli(unittest.TestCase):
         self.ok("apply", "-f", "-", "--wait", stdin=SEGMENT)
         text = self.ok("get", "tenant/iestade", "-o", "yaml").stdout
         self.assertIn("Iestāde", text)
+        text = self.ok("get", "all", "-o", "yaml").stdout
+        self.assertIn("generation:", text)
+        self.assertIn("status:", text)
+        self.ok("diff", "-f", "-", stdin=text)
+        r = self.ok("apply", "-f", "-", stdin=text)
+        self.assertIn("unchanged segment/tikls", r.stdout)
+        self.assertNotIn("changed node", r.stdout.replace("unchanged", ""))
+        r = ctl("diff", "-f", "-", stdin=text.replace("mtu: 1500", "mtu: 1400"))
+        self.assertEqual(r.returncode, 2)
+        self.assertIn("~ segment/tikls", r.stdout)
 
     def test_refused_with_its_place(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
