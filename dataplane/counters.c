@@ -3,6 +3,8 @@
 
 #include "dataplane/counters.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,31 +48,38 @@ void counters_destroy(struct counters *c)
 	free(c);
 }
 
+/* Structures of counters are arrays of them, with padding at most behind. */
+#define SUM(to, from, n)                                                                           \
+	do {                                                                                       \
+		static_assert(sizeof(*(to)) == sizeof(*(from)), "not the same structure");         \
+		array_add((uint64_t *)(to), (const uint64_t *)(from), (n));                        \
+	} while (0)
+#define COUNT(name) +1
+
+static void array_add(uint64_t *to, const uint64_t *from, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		to[i] += stat_read(&from[i]);
+}
+
+static void array_take(uint64_t *from, const uint64_t *base, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		from[i] -= base[i];
+}
+
 static void segment_sum(const struct dataplane *dp, uint16_t bd, struct segment_stats *sum)
 {
 	memset(sum, 0, sizeof(*sum));
-	for (unsigned int i = 0; i < dp->worker_count; i++) {
-		const struct segment_stats *s = &dp->workers[i]->segments[bd];
-
-		sum->encap_packets += stat_read(&s->encap_packets);
-		sum->encap_bytes += stat_read(&s->encap_bytes);
-		sum->decap_packets += stat_read(&s->decap_packets);
-		sum->decap_bytes += stat_read(&s->decap_bytes);
-		sum->flood_packets += stat_read(&s->flood_packets);
-	}
+	for (unsigned int i = 0; i < dp->worker_count; i++)
+		SUM(sum, &dp->workers[i]->segments[bd], SEGMENT_COUNTERS(COUNT));
 }
 
 static void vtep_sum(const struct dataplane *dp, uint16_t vtep, struct vtep_stats *sum)
 {
 	memset(sum, 0, sizeof(*sum));
-	for (unsigned int i = 0; i < dp->worker_count; i++) {
-		const struct vtep_stats *s = &dp->workers[i]->vteps[vtep];
-
-		sum->tx_packets += stat_read(&s->tx_packets);
-		sum->tx_bytes += stat_read(&s->tx_bytes);
-		sum->rx_packets += stat_read(&s->rx_packets);
-		sum->rx_bytes += stat_read(&s->rx_bytes);
-	}
+	for (unsigned int i = 0; i < dp->worker_count; i++)
+		SUM(sum, &dp->workers[i]->vteps[vtep], VTEP_COUNTERS(COUNT));
 }
 
 void counters_turn(struct counters *c, const struct dataplane *dp)
@@ -97,24 +106,86 @@ void counters_turn(struct counters *c, const struct dataplane *dp)
 void counters_segment(const struct counters *c, const struct dataplane *dp, uint16_t bd,
 	struct segment_stats *sum)
 {
-	const struct segment_stats *base = &c->bd_base[bd];
-
 	segment_sum(dp, bd, sum);
-	sum->encap_packets -= base->encap_packets;
-	sum->encap_bytes -= base->encap_bytes;
-	sum->decap_packets -= base->decap_packets;
-	sum->decap_bytes -= base->decap_bytes;
-	sum->flood_packets -= base->flood_packets;
+	array_take((uint64_t *)sum, (const uint64_t *)&c->bd_base[bd], SEGMENT_COUNTERS(COUNT));
 }
 
 void counters_vtep(
 	const struct counters *c, const struct dataplane *dp, uint16_t vtep, struct vtep_stats *sum)
 {
-	const struct vtep_stats *base = &c->vtep_base[vtep];
-
 	vtep_sum(dp, vtep, sum);
-	sum->tx_packets -= base->tx_packets;
-	sum->tx_bytes -= base->tx_bytes;
-	sum->rx_packets -= base->rx_packets;
-	sum->rx_bytes -= base->rx_bytes;
+	array_take((uint64_t *)sum, (const uint64_t *)&c->vtep_base[vtep], VTEP_COUNTERS(COUNT));
+}
+
+uint64_t counters_drop(const struct dataplane *dp, unsigned int reason)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < dp->worker_count; i++)
+		sum += stat_read(&dp->workers[i]->drops[reason]);
+	return sum;
+}
+
+void counters_latency(const struct dataplane *dp, int worker, struct latency *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (unsigned int i = 0; i < dp->worker_count; i++) {
+		const struct latency *l = &dp->workers[i]->latency;
+
+		if (worker >= 0 && (unsigned int)worker != i)
+			continue;
+		array_add(sum->buckets, l->buckets, LATENCY_BUCKETS);
+		sum->max = RTE_MAX(sum->max, stat_read(&l->max));
+	}
+}
+
+#define FIELD(type, prefix, field, member)                                                         \
+	{                                                                                          \
+		prefix #field, offsetof(type, member)                                              \
+	}
+#define FIELDS(list)                                                                               \
+	{                                                                                          \
+		list, RTE_DIM(list)                                                                \
+	}
+
+static const struct counter_field port_fields[] = {
+#define X(field) FIELD(struct port_counters, "", field, wire.field),
+	PORT_COUNTERS(X)
+#undef X
+#define X(field) FIELD(struct port_counters, "punt_", field, punt.field),
+		PUNT_COUNTERS(X)
+#undef X
+			FIELD(struct port_counters, "", inject_packets, inject_packets),
+};
+static const struct counter_field segment_fields[] = {
+#define X(field) FIELD(struct segment_stats, "", field, field),
+	SEGMENT_COUNTERS(X)
+#undef X
+};
+static const struct counter_field vtep_fields[] = {
+#define X(field) FIELD(struct vtep_stats, "", field, field),
+	VTEP_COUNTERS(X)
+#undef X
+};
+static const struct counter_field worker_fields[] = {
+#define X(field) FIELD(struct worker, "", field, field),
+	WORKER_COUNTERS(X)
+#undef X
+};
+
+const struct counter_fields counters_fields[COUNTERS_KINDS] = {
+	[COUNTERS_PORT] = FIELDS(port_fields),
+	[COUNTERS_SEGMENT] = FIELDS(segment_fields),
+	[COUNTERS_VTEP] = FIELDS(vtep_fields),
+	[COUNTERS_WORKER] = FIELDS(worker_fields),
+};
+
+void counters_port(const struct dataplane *dp, struct port *port, struct port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	port_stats_refresh(port);
+	SUM(&sum->wire, &port->stats, PORT_COUNTERS(COUNT));
+	for (unsigned int i = 0; i < dp->worker_count; i++)
+		SUM(&sum->punt, &dp->workers[i]->punts[port->id], PUNT_COUNTERS(COUNT));
+	sum->inject_packets = stat_read(&port->tap.rx_packets);
 }

@@ -213,13 +213,22 @@ static void main_wake(struct worker *w)
 
 void worker_walk(struct worker *w)
 {
+	const uint64_t start = rte_rdtsc();
 	struct trace *trace;
 
 	w->work = 0;
 	w->now = tables_now();
-	w->tick = (uint32_t)(rte_rdtsc() >> WORKER_TICK_SHIFT);
+	w->tick = (uint32_t)(start >> WORKER_TICK_SHIFT);
 	rte_graph_walk(w->graph);
 	stat_add(&w->walks, 1);
+	if (w->work > 0) {
+		const uint64_t cycles = rte_rdtsc() - start;
+
+		stat_add(&w->packets, w->work);
+		stat_add(&w->busy_walks, 1);
+		stat_add(&w->busy_cycles, cycles);
+		latency_add(&w->latency, cycles);
+	}
 	if (unlikely(w->traced)) {
 		w->traced = false;
 		trace = node_trace(w);

@@ -18,6 +18,7 @@
 #include <rte_ring.h>
 
 #include "dataplane/nodes/drop.h"
+#include "dataplane/nodes/latency.h"
 #include "dataplane/nodes/policer.h"
 #include "dataplane/nodes/stats.h"
 #include "dataplane/nodes/trace.h"
@@ -88,10 +89,8 @@ struct worker {
 	uint32_t told; /* events queued by this walk */
 	bool traced;   /* frames were marked in this walk */
 	uint64_t drops[DROP_COUNT];
-	uint64_t events_told;     /* LEARN events queued */
-	uint64_t events_overflow; /* events lost, the ring was full */
-	uint64_t walks;
-	uint64_t sleeps;
+	WORKER_COUNTERS(COUNTER_FIELD)
+	struct latency latency; /* of the walks that took frames in */
 
 	/* port_tx: frames gathered a port */
 	struct worker_out {

@@ -195,6 +195,8 @@ struct asks {
 	Audums__V1__NeighboursRequest neighbours;
 	Audums__V1__DropsRequest drops;
 	Audums__V1__NodesRequest nodes;
+	Audums__V1__WorkersRequest workers;
+	Audums__V1__LatencyRequest latency;
 };
 
 static bool ask_make(
@@ -234,6 +236,14 @@ static bool ask_make(
 		audums__v1__nodes_request__init(&a->nodes);
 		request->ask_case = AUDUMS__V1__DATAPLANE_REQUEST__ASK_NODES;
 		request->nodes = &a->nodes;
+	} else if (!strcmp(what, "workers")) {
+		audums__v1__workers_request__init(&a->workers);
+		request->ask_case = AUDUMS__V1__DATAPLANE_REQUEST__ASK_WORKERS;
+		request->workers = &a->workers;
+	} else if (!strcmp(what, "latency")) {
+		audums__v1__latency_request__init(&a->latency);
+		request->ask_case = AUDUMS__V1__DATAPLANE_REQUEST__ASK_LATENCY;
+		request->latency = &a->latency;
 	} else if (!strcmp(what, "info")) {
 		audums__v1__info_request__init(&a->info);
 		request->ask_case = AUDUMS__V1__DATAPLANE_REQUEST__ASK_INFO;
@@ -353,12 +363,14 @@ const struct command node_commands[] = {
 		.summary = "A node's forwarding tables, ports and counters",
 		.description =
 			"WHAT is ports, counters, segments, fdb, vteps, routes, neighbours, drops,\n"
-			"nodes (of the packet graph) or info.",
+			"nodes (of the packet graph), workers, latency (of the graph) or info.",
 		.example = "audumsctl node show lvrtc1 fdb\n"
 			   "audumsctl node show lvrtc1 drops -o json",
 		.options = show_options,
 		.completion = {COMPLETE_NODE, COMPLETE_WORDS},
-		.words = "ports counters segments fdb vteps routes neighbours drops nodes info",
+		.words =
+			"ports counters segments fdb vteps routes neighbours drops nodes workers latency "
+			"info",
 		.run = show_run},
 	{.path = "trace",
 		.operands = "NODE",

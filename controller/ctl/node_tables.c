@@ -24,6 +24,14 @@ static void list_cell(struct table *t, char *const *items, size_t n)
 	table_cell(t, text);
 }
 
+static void ratio_cell(struct table *t, uint64_t a, uint64_t b)
+{
+	if (b)
+		table_cellf(t, "%.1f", (double)a / (double)b);
+	else
+		table_cell(t, NULL);
+}
+
 static void word_cell(struct table *t, bool value, const char *yes, const char *no)
 {
 	const char *word = value ? yes : no;
@@ -58,6 +66,10 @@ static const char *const vtep_columns[] = {
 static const char *const route_columns[] = {"PREFIX", "TYPE", "NEXT HOPS", NULL};
 static const char *const neighbour_columns[] = {"ADDRESS", "MAC", "PORT", NULL};
 static const char *const drop_columns[] = {"DROP", "*PACKETS", "MEANS", NULL};
+static const char *const worker_columns[] = {"*WORKER", "*LCORE", "*PACKETS", "*CYCLES/PACKET",
+	"*PACKETS/WALK", "*DROPPED", "*WALKS", "*SLEEPS", NULL};
+static const char *const latency_columns[] = {
+	"*WORKER", "*WALKS", "*P50", "*P90", "*P99", "*P99.9", "*MAX", NULL};
 static const char *const node_columns[] = {
 	"GRAPH NODE", "*CALLS", "*PACKETS", "*CYCLES/PACKET", NULL};
 
@@ -178,10 +190,60 @@ static void nodes_rows(struct table *t, const Audums__V1__DataplaneReply *r)
 		table_cell(t, n->name);
 		number(t, n->calls);
 		number(t, n->packets);
-		if (n->packets)
-			table_cellf(t, "%.1f", (double)n->cycles / (double)n->packets);
-		else
-			table_cell(t, NULL);
+		ratio_cell(t, n->cycles, n->packets);
+	}
+}
+
+static void workers_rows(struct table *t, const Audums__V1__DataplaneReply *r)
+{
+	for (size_t i = 0; i < r->workers->n_workers; i++) {
+		const Audums__V1__WorkerStat *w = r->workers->workers[i];
+
+		table_row(t);
+		number(t, w->id);
+		number(t, w->lcore);
+		number(t, w->packets);
+		ratio_cell(t, w->busy_cycles, w->packets);
+		ratio_cell(t, w->packets, w->busy_walks);
+		number(t, w->drops);
+		number(t, w->walks);
+		number(t, w->sleeps);
+	}
+}
+
+/* The time below which a share of the walks stayed; a bucket counts as its end. */
+static uint64_t latency_cycles(const Audums__V1__LatencyStat *l, double share)
+{
+	double left = share * (double)l->walks;
+
+	for (size_t i = 0; i < l->n_buckets; i++) {
+		const Audums__V1__LatencyBucket *b = l->buckets[i];
+
+		left -= (double)b->walks;
+		if (left <= 0)
+			return b->to_cycles - 1 < l->max_cycles ? b->to_cycles - 1 : l->max_cycles;
+	}
+	return l->max_cycles;
+}
+
+static void latency_rows(struct table *t, const Audums__V1__DataplaneReply *r)
+{
+	static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
+	const double hz = (double)(r->latency->tsc_hz ? r->latency->tsc_hz : 1);
+
+	for (size_t i = 0; i < r->latency->n_workers; i++) {
+		const Audums__V1__LatencyStat *l = r->latency->workers[i];
+
+		table_row(t);
+		number(t, l->worker);
+		number(t, l->walks);
+		for (size_t k = 0; k < sizeof(shares) / sizeof(shares[0]); k++) {
+			if (l->walks)
+				table_cellf(t, "%.1f us",
+					(double)latency_cycles(l, shares[k]) * 1e6 / hz);
+			else
+				table_cell(t, NULL);
+		}
 	}
 }
 
@@ -198,6 +260,8 @@ static const struct {
 	{AUDUMS__V1__DATAPLANE_REPLY__ANSWER_NEIGHBOURS, neighbour_columns, neighbours_rows},
 	{AUDUMS__V1__DATAPLANE_REPLY__ANSWER_DROPS, drop_columns, drops_rows},
 	{AUDUMS__V1__DATAPLANE_REPLY__ANSWER_NODES, node_columns, nodes_rows},
+	{AUDUMS__V1__DATAPLANE_REPLY__ANSWER_WORKERS, worker_columns, workers_rows},
+	{AUDUMS__V1__DATAPLANE_REPLY__ANSWER_LATENCY, latency_columns, latency_rows},
 };
 
 int replies_table(const struct ctl *ctl, Audums__V1__DataplaneReply *const *replies, size_t n)

@@ -8,50 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <rte_graph.h>
-#include <rte_graph_worker.h>
 #include <rte_mempool.h>
 
-#include "audums/v1/dataplane.pb-c.h"
-#include "dataplane/api/arena.h"
-#include "dataplane/counters.h"
-#include "dataplane/dataplane.h"
-#include "proto/lib/frame.h"
+#include "dataplane/api/making.h"
 
-/* A list ends its reply at so many entries or (before encoding) octets. */
-#define ENTRIES_A_REPLY 512
-#define OCTETS_A_REPLY  (FRAME_MAX_BYTES / 2)
-#define FDB_SLICE       64
-#define FDB_BUCKET_MAX  64
-
-/* One message of a type, initialised; NULL when out of memory. */
-#define NEW(arena, type, name)                                                                     \
-	({                                                                                         \
-		type *new_ = arena_alloc((arena), sizeof(*new_));                                  \
-		if (new_ != NULL)                                                                  \
-			audums__v1__##name##__init(new_);                                          \
-		new_;                                                                              \
-	})
-
-/* A reply in the making. */
-struct making {
-	struct arena arena;
-	struct dataplane *dp;
-	struct answer *a;
-	Audums__V1__DataplaneReply reply;
-	void **entries;
-	size_t n;
-	bool full;
-};
-
-static bool making_put(struct making *mk, void *entry)
-{
-	if (entry == NULL || mk->arena.failed)
-		return false;
-	mk->entries[mk->n++] = entry;
-	mk->full = mk->n == ENTRIES_A_REPLY || mk->arena.used > OCTETS_A_REPLY;
-	return true;
-}
+#define FDB_SLICE      64
+#define FDB_BUCKET_MAX 64
 
 static char *text_ip4(struct making *mk, rte_be32_t addr)
 {
@@ -130,6 +92,7 @@ static void *make_port(struct making *mk, struct port *port)
 {
 	const struct tables *t = mk->dp->tables;
 	Audums__V1__DataplanePort *p = NEW(&mk->arena, Audums__V1__DataplanePort, dataplane_port);
+	struct port_counters sum;
 	const struct bd *bd;
 
 	if (p == NULL)
@@ -143,21 +106,18 @@ static void *make_port(struct making *mk, struct port *port)
 	p->mtu = port->mtu;
 	bd = bd_get(t->bds, port_bd(&t->ports, port->id));
 	p->vni = bd != NULL ? bd->vni : 0;
-	p->rx_packets = stat_read(&port->stats.rx_packets);
-	p->rx_bytes = stat_read(&port->stats.rx_bytes);
-	p->tx_packets = stat_read(&port->stats.tx_packets);
-	p->tx_bytes = stat_read(&port->stats.tx_bytes);
-	p->tx_drops = stat_read(&port->stats.tx_drops);
-	port_stats_refresh(port);
-	p->rx_drops = port->stats.rx_kernel_drops + stat_read(&port->stats.rx_no_mbuf) +
-		      stat_read(&port->stats.rx_errors) + stat_read(&port->stats.rx_offload_bad);
-	p->inject_packets = stat_read(&port->tap.rx_packets);
-	for (unsigned int i = 0; i < mk->dp->worker_count; i++) {
-		const struct punt_stats *s = &mk->dp->workers[i]->punts[port->id];
-
-		p->punt_packets += stat_read(&s->packets);
-		p->punt_drops += stat_read(&s->drops);
-	}
+	counters_port(mk->dp, port, &sum);
+	p->rx_packets = sum.wire.rx_packets;
+	p->rx_bytes = sum.wire.rx_bytes;
+	p->tx_packets = sum.wire.tx_packets;
+	p->tx_bytes = sum.wire.tx_bytes;
+	p->tx_drops = sum.wire.tx_drops;
+	p->rx_drops = sum.wire.rx_kernel_drops + sum.wire.rx_no_mbuf + sum.wire.rx_errors +
+		      sum.wire.rx_offload_bad;
+	p->inject_packets = sum.inject_packets;
+	p->punt_packets = sum.punt.packets;
+	p->punt_drops = sum.punt.drops;
+	making_counters(mk, COUNTERS_PORT, &sum, &p->counters, &p->n_counters);
 	return p;
 }
 
@@ -209,6 +169,7 @@ static void *make_segment(struct making *mk, const struct bd *bd)
 	s->decap_packets = sum.decap_packets;
 	s->decap_bytes = sum.decap_bytes;
 	s->flood_packets = sum.flood_packets;
+	making_counters(mk, COUNTERS_SEGMENT, &sum, &s->counters, &s->n_counters);
 	return s;
 }
 
@@ -299,6 +260,7 @@ static void *make_vtep(struct making *mk, uint16_t index)
 	e->tx_bytes = sum.tx_bytes;
 	e->rx_packets = sum.rx_packets;
 	e->rx_bytes = sum.rx_bytes;
+	making_counters(mk, COUNTERS_VTEP, &sum, &e->counters, &e->n_counters);
 	return e;
 }
 
@@ -404,76 +366,6 @@ static bool make_neighbours(struct making *mk)
 	return mk->a->cursor < adjs->end;
 }
 
-static void make_drops(struct making *mk)
-{
-	Audums__V1__DropList *list = NEW(&mk->arena, Audums__V1__DropList, drop_list);
-
-	static_assert(DROP_COUNT <= ENTRIES_A_REPLY, "all reasons go in one reply");
-	for (unsigned int reason = 0; reason < DROP_COUNT; reason++) {
-		Audums__V1__DropCounter *d = NEW(&mk->arena, Audums__V1__DropCounter, drop_counter);
-
-		if (d == NULL || list == NULL)
-			return;
-		d->reason = (char *)(uintptr_t)drop_name(reason);
-		d->description = (char *)(uintptr_t)drop_text(reason);
-		for (unsigned int i = 0; i < mk->dp->worker_count; i++)
-			d->packets += stat_read(&mk->dp->workers[i]->drops[reason]);
-		making_put(mk, d);
-	}
-	list->n_drops = mk->n;
-	list->drops = (Audums__V1__DropCounter **)mk->entries;
-	mk->reply.answer_case = AUDUMS__V1__DATAPLANE_REPLY__ANSWER_DROPS;
-	mk->reply.drops = list;
-}
-
-static Audums__V1__GraphNodeStat *node_find(struct making *mk, const char *name)
-{
-	Audums__V1__GraphNodeStat *s;
-
-	for (size_t i = 0; i < mk->n; i++) {
-		s = mk->entries[i];
-		if (strcmp(s->name, name) == 0)
-			return s;
-	}
-	if (mk->full)
-		return NULL;
-	s = NEW(&mk->arena, Audums__V1__GraphNodeStat, graph_node_stat);
-	if (s == NULL)
-		return NULL;
-	s->name = arena_printf(&mk->arena, "%s", name);
-	return making_put(mk, s) ? s : NULL;
-}
-
-static void make_nodes(struct making *mk)
-{
-	Audums__V1__GraphNodeList *list =
-		NEW(&mk->arena, Audums__V1__GraphNodeList, graph_node_list);
-
-	for (unsigned int i = 0; i < mk->dp->worker_count; i++) {
-		struct rte_graph *graph = mk->dp->workers[i]->graph;
-		struct rte_node *node;
-		rte_graph_off_t off;
-		rte_node_t count;
-
-		rte_graph_foreach_node(count, off, graph, node)
-		{
-			Audums__V1__GraphNodeStat *s = node_find(mk, node->name);
-
-			if (s == NULL)
-				return;
-			s->calls += stat_read(&node->total_calls);
-			s->packets += stat_read(&node->total_objs);
-			s->cycles += stat_read(&node->total_cycles);
-		}
-	}
-	if (list == NULL)
-		return;
-	list->n_nodes = mk->n;
-	list->nodes = (Audums__V1__GraphNodeStat **)mk->entries;
-	mk->reply.answer_case = AUDUMS__V1__DATAPLANE_REPLY__ANSWER_NODES;
-	mk->reply.nodes = list;
-}
-
 static bool make(struct making *mk)
 {
 	switch (mk->a->ask) {
@@ -497,6 +389,12 @@ static bool make(struct making *mk)
 		return false;
 	case AUDUMS__V1__DATAPLANE_REQUEST__ASK_NODES:
 		make_nodes(mk);
+		return false;
+	case AUDUMS__V1__DATAPLANE_REQUEST__ASK_WORKERS:
+		make_workers(mk);
+		return false;
+	case AUDUMS__V1__DATAPLANE_REQUEST__ASK_LATENCY:
+		make_latency(mk);
 		return false;
 	default:
 		mk->reply.error = (char *)(uintptr_t) "unknown or empty request";

@@ -2,6 +2,10 @@
  * Counters that a worker keeps per segment and VTEP (those of ports are in struct port and its
  * TAP).
  *
+ * A counter is one line of a list below: it is then in the structure, in the answers on the unix
+ * socket and in telemetry, and docs/operator/counters.md must explain it. What is counted for each
+ * packet goes first (the first cache line). Names are part of the API: never reuse one.
+ *
  * Invariant: each has one writer, its worker; readers (the API in the main thread) add
  * up all workers' with stat_read(). 64 bits, so they do not wrap. Counters of an index that was
  * freed and given again go on from where they were unless the reader subtracts a base.
@@ -12,26 +16,50 @@
 
 #include <rte_common.h>
 
-/* By port: to the kernel. */
+/* A list's line as a field. */
+#define COUNTER_FIELD(name) uint64_t name;
+
+/* By port: to the kernel. Shown with the prefix "punt_". */
+#define PUNT_COUNTERS(X)                                                                           \
+	X(packets)                                                                                 \
+	X(drops) /* above a class's rate, or the TAP was full */
+
 struct punt_stats {
-	uint64_t packets;
-	uint64_t drops; /* above a class's rate, or the TAP was full */
+	PUNT_COUNTERS(COUNTER_FIELD)
 };
 
+/* By bridge domain; octets are of inner frames. */
+#define SEGMENT_COUNTERS(X)                                                                        \
+	X(encap_packets)                                                                           \
+	X(encap_bytes)                                                                             \
+	X(decap_packets)                                                                           \
+	X(decap_bytes)                                                                             \
+	X(flood_packets) /* frames, not copies */
+
 struct segment_stats {
-	uint64_t encap_packets;
-	uint64_t encap_bytes; /* of inner frames */
-	uint64_t decap_packets;
-	uint64_t decap_bytes;
-	uint64_t flood_packets; /* frames, not copies */
+	SEGMENT_COUNTERS(COUNTER_FIELD)
 } __rte_cache_aligned;
 
+/* By VTEP; octets are of inner frames. */
+#define VTEP_COUNTERS(X)                                                                           \
+	X(tx_packets)                                                                              \
+	X(tx_bytes)                                                                                \
+	X(rx_packets)                                                                              \
+	X(rx_bytes)
+
 struct vtep_stats {
-	uint64_t tx_packets;
-	uint64_t tx_bytes; /* of inner frames */
-	uint64_t rx_packets;
-	uint64_t rx_bytes;
+	VTEP_COUNTERS(COUNTER_FIELD)
 } __rte_aligned(32);
+
+/* Of the worker itself; fields of struct worker. */
+#define WORKER_COUNTERS(X)                                                                         \
+	X(walks)       /* of the graph */                                                          \
+	X(busy_walks)  /* ... that took frames in */                                               \
+	X(busy_cycles) /* TSC cycles in those */                                                   \
+	X(packets)     /* frames taken in */                                                       \
+	X(sleeps)                                                                                  \
+	X(events_told)     /* LEARN events queued */                                               \
+	X(events_overflow) /* events lost, the ring was full */
 
 /* Add to a counter of one's own: no lock prefix, but no torn read for others either. */
 static inline void stat_add(uint64_t *counter, uint64_t n)

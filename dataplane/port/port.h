@@ -27,20 +27,29 @@ struct port;
 /* Largest burst that the calls below take. */
 #define PORT_BURST 32
 
+/*
+ * One line a counter: it is then a field, in the answers on the unix socket and in telemetry, and
+ * docs/operator/counters.md must explain it.
+ */
+#define PORT_COUNTERS(X)                                                                           \
+	X(rx_packets)                                                                              \
+	X(rx_bytes)                                                                                \
+	X(tx_packets)                                                                              \
+	X(tx_bytes)                                                                                \
+	X(tx_drops)         /* refused by the device or kernel: queue full, too long, down */      \
+	X(rx_no_mbuf)       /* frames lost, or bursts put off, for want of mbufs */                \
+	X(rx_errors)        /* receive calls that failed, frames too short or cut */               \
+	X(rx_offload_bad)   /* frames dropped: offload header that contradicts the frame */        \
+	X(rx_csum_finished) /* frames whose checksum was completed here */                         \
+	X(rx_super_frames)  /* super-frames that were segmented here */                            \
+	X(rx_segments)      /* frames that came out of them (also in rx_packets) */                \
+	X(rx_kernel_drops)  /* lost before us: socket buffer full, device's imissed; refreshed by  \
+			     * port_stats_refresh() */
+
 struct port_stats {
-	uint64_t rx_packets;
-	uint64_t rx_bytes;
-	uint64_t tx_packets;
-	uint64_t tx_bytes;
-	uint64_t tx_drops;         /* refused by the device or kernel: queue full, too long, down */
-	uint64_t rx_no_mbuf;       /* frames lost, or bursts put off, for want of mbufs */
-	uint64_t rx_errors;        /* receive calls that failed, frames too short or cut */
-	uint64_t rx_offload_bad;   /* frames dropped: offload header that contradicts the frame */
-	uint64_t rx_csum_finished; /* frames whose checksum was completed here */
-	uint64_t rx_super_frames;  /* super-frames that were segmented here */
-	uint64_t rx_segments;      /* frames that came out of them (also in rx_packets) */
-	uint64_t rx_kernel_drops;  /* lost before us: socket buffer full, device's imissed;
-				    * refreshed by port_stats_refresh() */
+#define X(name) uint64_t name;
+	PORT_COUNTERS(X)
+#undef X
 };
 
 /* A back end. Reached through the inline calls below; a member that may be NULL says so. */

@@ -208,6 +208,19 @@ def check_drops(root):
     check_names(names, read(root, "docs/operator/drops.md"), "docs/operator/drops.md", "drop reason")
 
 
+def check_counters(root):
+    """The lists of counters are X(name) lines of PREFIX_COUNTERS macros."""
+    names = set()
+    for path in ["dataplane/nodes/stats.h", "dataplane/port/port.h"]:
+        for kind, body in re.findall(r"^#define (\w+)_COUNTERS\(X\)((?:.*\\\n)*.*)$", read(root, path), re.M):
+            prefix = "punt_" if kind == "PUNT" else ""
+            names |= {prefix + name for name in re.findall(r"\bX\((\w+)\)", body)}
+    if len(names) < 20:
+        complain(f"only {len(names)} counters found")
+    text = read(root, "docs/operator/counters.md")
+    check_names(names | {"inject_packets"}, text, "docs/operator/counters.md", "counter")
+
+
 def check_events(root):
     names = set()
     for path in source_files(root, ["controller/agent", "controller/audumsd", "controller/rpc",

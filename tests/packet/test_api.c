@@ -275,6 +275,105 @@ static void test_counters(void **state)
 	FREE(r);
 }
 
+static uint64_t counter_of(Audums__V1__Counter *const *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i]->name, name) == 0)
+			return list[i]->value;
+	fail_msg("no counter %s", name);
+	return 0;
+}
+
+/* Every counter is there under its name too, with the value of its field. */
+static void test_counters_by_name(void **state)
+{
+	struct site *s = *state;
+	const Audums__V1__DataplanePort *p;
+	Audums__V1__DataplaneReply *r;
+
+	traffic(s->rig);
+	s->rig->dp->ports[UP0]->stats.rx_csum_finished = 5;
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_PORTS);
+	p = r->ports->ports[UP0];
+	assert_int_equal(counter_of(p->counters, p->n_counters, "rx_packets"), 3);
+	assert_int_equal(counter_of(p->counters, p->n_counters, "rx_csum_finished"), 5);
+	assert_int_equal(counter_of(p->counters, p->n_counters, "punt_packets"), 1);
+	assert_int_equal(counter_of(p->counters, p->n_counters, "inject_packets"), 0);
+	FREE(r);
+	s->rig->dp->ports[UP0]->stats.rx_csum_finished = 0;
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_SEGMENTS);
+	for (size_t i = 0; i < r->segments->n_segments; i++) {
+		const Audums__V1__SegmentStat *seg = r->segments->segments[i];
+
+		assert_int_equal(counter_of(seg->counters, seg->n_counters, "encap_packets"),
+			seg->encap_packets);
+		assert_int_equal(counter_of(seg->counters, seg->n_counters, "flood_packets"),
+			seg->flood_packets);
+	}
+	FREE(r);
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_VTEPS);
+	assert_int_equal(counter_of(r->vteps->vteps[0]->counters, r->vteps->vteps[0]->n_counters,
+				 "tx_packets"),
+		3);
+	FREE(r);
+}
+
+/* A worker says how much it did and how long it took. */
+static void test_workers(void **state)
+{
+	struct site *s = *state;
+	const Audums__V1__LatencyStat *l;
+	const Audums__V1__WorkerStat *w;
+	Audums__V1__DataplaneReply *r;
+	uint64_t walks = 0;
+
+	traffic(s->rig);
+	rig_run(s->rig);
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_WORKERS);
+	assert_int_equal(r->workers->n_workers, 1);
+	assert_true(r->workers->tsc > 0 && r->workers->tsc_hz > 1000000);
+	w = r->workers->workers[0];
+	assert_int_equal(w->id, 0);
+	assert_int_equal(w->lcore, 1);
+	assert_int_equal(w->packets, 6);
+	assert_int_equal(w->drops, 1);
+	assert_true(w->busy_walks >= 1 && w->busy_walks < w->walks);
+	assert_true(w->busy_cycles > 0);
+	assert_int_equal(counter_of(w->counters, w->n_counters, "packets"), 6);
+	walks = w->busy_walks;
+	FREE(r);
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_LATENCY);
+	assert_int_equal(r->latency->n_workers, 1);
+	l = r->latency->workers[0];
+	assert_int_equal(l->walks, walks);
+	for (size_t i = 0; i < l->n_buckets; i++) {
+		assert_true(l->buckets[i]->from_cycles < l->buckets[i]->to_cycles);
+		assert_true(i == 0 || l->buckets[i]->from_cycles >= l->buckets[i - 1]->to_cycles);
+		walks -= l->buckets[i]->walks;
+	}
+	assert_int_equal(walks, 0);
+	assert_true(l->max_cycles >= l->buckets[l->n_buckets - 1]->from_cycles);
+	assert_true(l->max_cycles < l->buckets[l->n_buckets - 1]->to_cycles);
+	FREE(r);
+	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_DROPS);
+	for (size_t i = 0; i < r->drops->n_drops; i++) {
+		assert_int_equal(r->drops->drops[i]->n_workers, 1);
+		assert_int_equal(r->drops->drops[i]->workers[0], r->drops->drops[i]->packets);
+	}
+	FREE(r);
+}
+
+/* Buckets meet without a gap, and each value is in its own. */
+static void test_latency_buckets(void **state)
+{
+	for (unsigned int i = 0; i < LATENCY_BUCKETS; i++) {
+		assert_int_equal(latency_bucket(latency_floor(i)), i);
+		assert_int_equal(latency_bucket(latency_floor(i + 1) - 1), i);
+		assert_true(latency_floor(i + 1) - latency_floor(i) <= 1 + latency_floor(i) / 4);
+	}
+	assert_int_equal(latency_bucket(UINT64_MAX), LATENCY_BUCKETS - 1);
+}
+
 static void test_tables(void **state)
 {
 	struct site *s = *state;
@@ -636,6 +735,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_info),
 		T(test_counters),
+		T(test_counters_by_name),
+		T(test_workers),
+		cmocka_unit_test(test_latency_buckets),
 		T(test_tables),
 		T(test_large_fdb),
 		T(test_trace_encap),
