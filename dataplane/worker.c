@@ -39,6 +39,7 @@ static const char *const node_names[] = {
 	"underlay_input",
 	"vxlan_decap",
 	"ip4_forward",
+	"too_big",
 	"punt",
 	"port_tx",
 	"drop",
@@ -95,6 +96,7 @@ struct worker *worker_create(const struct worker_options *o)
 	w->segments = calloc((size_t)o->tables->bds->max + 1, sizeof(*w->segments));
 	w->vteps = calloc((size_t)o->tables->vteps.max + 1, sizeof(*w->vteps));
 	w->probed = calloc((size_t)o->tables->adjs.max + 1, sizeof(*w->probed));
+	w->answers = calloc((size_t)o->tables->bds->max + 1, sizeof(*w->answers));
 	w->punts = calloc(PORT_MAX, sizeof(*w->punts));
 	w->macs = calloc(PORT_MAX, sizeof(*w->macs));
 	w->filter = calloc(WORKER_FILTER_SLOTS, sizeof(*w->filter));
@@ -102,9 +104,9 @@ struct worker *worker_create(const struct worker_options *o)
 	w->policers = calloc(PORT_MAX, sizeof(*w->policers));
 	w->fds = calloc(1 + 2 * PORT_MAX, sizeof(*w->fds));
 	w->fd_info = calloc(1 + 2 * PORT_MAX, sizeof(*w->fd_info));
-	if (w->segments == NULL || w->vteps == NULL || w->probed == NULL || w->punts == NULL ||
-		w->macs == NULL || w->filter == NULL || w->out == NULL || w->policers == NULL ||
-		w->fds == NULL || w->fd_info == NULL)
+	if (w->segments == NULL || w->vteps == NULL || w->probed == NULL || w->answers == NULL ||
+		w->punts == NULL || w->macs == NULL || w->filter == NULL || w->out == NULL ||
+		w->policers == NULL || w->fds == NULL || w->fd_info == NULL)
 		goto out;
 	for (unsigned int i = 0; i < PORT_MAX; i++) {
 		ret = policer_init(&w->policers[i], &w->rates);
@@ -144,6 +146,7 @@ void worker_destroy(struct worker *w)
 	free(w->segments);
 	free(w->vteps);
 	free(w->probed);
+	free(w->answers);
 	free(w->punts);
 	free(w->macs);
 	free(w->filter);

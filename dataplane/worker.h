@@ -76,7 +76,8 @@ struct worker {
 	struct punt_stats *punts;       /* by port */
 	uint64_t *macs;                 /* by port: MAC as a 48-bit number, see node_mac() */
 	struct worker_filter *filter;
-	uint32_t *probed; /* by adjacency: tick of the last probe */
+	uint32_t *probed;  /* by adjacency: tick of the last probe */
+	uint64_t *answers; /* by bridge domain: TSC up to which ICMP answers are used up */
 	struct rte_ring *events;
 	uint64_t ready[WORKER_READY_WORDS];     /* ports that may have frames */
 	uint64_t tap_ready[WORKER_READY_WORDS]; /* TAPs that may have frames */

@@ -119,6 +119,7 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 				edges[i] = node_drop(w, node, m, DROP_FDB_STALE);
 				break;
 			}
+			meta->bd = bd;
 			m->port = (uint16_t)index;
 			edges[i] = EDGE_PORT_TX;
 			NODE_TRACE(trace, m, node, "domain %u, destination is at local port %s", bd,

@@ -24,7 +24,11 @@
 	X(FLOOD_NOWHERE, "flood_nowhere", "to be flooded, but the segment has no other place")     \
 	X(FLOOD_LIMIT, "flood_limit", "more copies than one burst may make")                       \
 	/* overlay */                                                                              \
-	X(ENCAP_TOO_BIG, "encap_too_big", "with the outer header larger than the uplink's MTU")    \
+	X(ENCAP_TOO_BIG, "encap_too_big", "with the outer header larger than the way's MTU")       \
+	X(TOO_BIG_ANSWERED, "too_big_answered",                                                    \
+		"too big for its way; its sender was told by ICMP")                                \
+	X(TOO_BIG_RATE, "too_big_rate",                                                            \
+		"too big for its way; not told, above the rate of answers")                        \
 	X(VTEP_UNREACHABLE, "vtep_unreachable", "no route to the destination's VTEP")              \
 	X(VXLAN_TRUNCATED, "vxlan_truncated", "UDP or VXLAN length beyond the packet's end")       \
 	X(VXLAN_FLAGS, "vxlan_flags", "the VXLAN header's I flag is not set")                      \

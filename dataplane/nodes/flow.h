@@ -65,8 +65,34 @@ static inline uint32_t flow_hash_ip4(const struct rte_ipv4_hdr *ip, uint32_t len
 }
 
 /*
+ * What an IPv6 packet of `len` readable octets (at least 40) at `ip` carries behind extension
+ * headers (RFC 8200 section 4): protocol, and ports << 32 where whole. A fragment, the first too,
+ * gives the protocol alone.
+ */
+uint64_t flow_ip6_behind(const uint8_t *ip, uint32_t len);
+
+/* Hash of the IPv6 packet at `ip`, of which `len` octets are readable (at least 40). */
+static inline uint32_t flow_hash_ip6(const uint8_t *ip, uint32_t len)
+{
+	uint64_t rest = ip[6];
+	uint32_t h = 0x9e3779b9;
+
+	if (likely(flow_has_ports(ip[6]))) {
+		if (len >= 44)
+			rest |= (uint64_t)flow_load32(ip + 40) << 32;
+	} else if (ip[6] != IPPROTO_ICMPV6) {
+		rest = flow_ip6_behind(ip, len);
+	}
+	h = flow_mix64(flow_load64(ip + 8), h);
+	h = flow_mix64(flow_load64(ip + 16), h);
+	h = flow_mix64(flow_load64(ip + 24), h);
+	h = flow_mix64(flow_load64(ip + 32), h);
+	return flow_mix64(rest, h);
+}
+
+/*
  * Hash of the Ethernet frame at `frame`, of which `len` octets are readable (at least 14): the IP
- * flow where it is IPv4 or IPv6, under at most one VLAN tag, else both MACs.
+ * flow where it is IPv4 or IPv6, under at most two VLAN tags, else both MACs.
  */
 static inline uint32_t flow_hash_ether(const uint8_t *frame, uint32_t len)
 {
@@ -74,24 +100,25 @@ static inline uint32_t flow_hash_ether(const uint8_t *frame, uint32_t len)
 	rte_be16_t type;
 
 	memcpy(&type, frame + 12, sizeof(type));
-	if (unlikely(type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN)) && len >= 18) {
-		memcpy(&type, frame + 16, sizeof(type));
-		off = 18;
+	while (unlikely(type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) ||
+			type == rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ)) &&
+		off < 22 && len >= off + 4) {
+		off += 4;
+		memcpy(&type, frame + off - 2, sizeof(type));
 	}
 	if (likely(type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4) && len >= off + 20))
 		return flow_hash_ip4((const struct rte_ipv4_hdr *)(frame + off), len - off);
-	if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6) && len >= off + 40) {
-		const uint8_t *ip = frame + off;
-		uint64_t rest = ip[6];
-		uint32_t h = 0x9e3779b9;
-
-		if (flow_has_ports(ip[6]) && len >= off + 44)
-			rest |= (uint64_t)flow_load32(ip + 40) << 32;
-		h = flow_mix64(flow_load64(ip + 8), h);
-		h = flow_mix64(flow_load64(ip + 16), h);
-		h = flow_mix64(flow_load64(ip + 24), h);
-		h = flow_mix64(flow_load64(ip + 32), h);
-		return flow_mix64(rest, h);
-	}
+	if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6) && len >= off + 40)
+		return flow_hash_ip6(frame + off, len - off);
 	return flow_mix64(flow_load32(frame + 8), flow_mix64(flow_load64(frame), 0x9e3779b9));
+}
+
+/*
+ * The outer UDP source port of a flow, in host order: 49152 to 65535 (RFC 7348 section 5). The low
+ * bits of the hash choose the leg of a group; the port takes the high ones, mixed first: a CRC is
+ * linear, and 14 of its bits alone may use but half of the ports for addresses that count up.
+ */
+static inline uint16_t flow_source_port(uint32_t hash)
+{
+	return (uint16_t)(0xc000 | (hash * 0x9e3779b1u) >> 18);
 }

@@ -30,14 +30,17 @@
 
 /* Travels with a packet between nodes, in the place of mbuf->hash (8 octets, first cache line). */
 struct meta {
-	uint32_t hash; /* flow */
+	union {
+		uint32_t hash;  /* flow */
+		uint32_t limit; /* to too_big: octets of frame that would have passed */
+	};
 	union {
 		uint16_t vtep; /* to vxlan_encap: where to; to flood: where from, VTEP_NONE = access
 				*/
 		uint16_t group; /* to ip4_forward: next-hop group */
 		uint16_t l3;    /* to vxlan_decap: octets up to the UDP header */
 	};
-	uint16_t bd;
+	uint16_t bd; /* the segment: to vxlan_encap, flood, and by port_tx to too_big */
 };
 
 static_assert(sizeof(struct meta) == sizeof(((struct rte_mbuf *)0)->hash.fdir.lo) * 2,

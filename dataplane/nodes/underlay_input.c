@@ -86,14 +86,17 @@ static inline rte_edge_t input_one(struct worker *w, const struct rte_node *node
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(frame + RTE_ETHER_HDR_LEN);
 	enum drop_reason reason;
-	uint64_t dmac, own;
+	uint64_t dmac, smac, own;
 	rte_be16_t type;
 
 	if (unlikely(m->data_len < RTE_ETHER_HDR_LEN))
 		return node_drop(w, node, m, DROP_TRUNCATED);
 	own = w->macs[m->port];
 	dmac = node_mac(frame);
-	if (unlikely(node_mac(frame + 6) == own))
+	smac = node_mac(frame + 6);
+	if (unlikely(node_mac_is_group(smac) || smac == 0))
+		return node_drop(w, node, m, DROP_BAD_SRC_MAC);
+	if (unlikely(smac == own))
 		return node_drop(w, node, m, DROP_OWN_MAC);
 	if (unlikely(dmac != own && !node_mac_is_group(dmac)))
 		return node_drop(w, node, m, DROP_NOT_FOR_US);

@@ -3,27 +3,25 @@
  *
  * The VTEP holds its header ready made and its group resolved (RFC 7348 section 5; no route is
  * looked up here); lengths, UDP source port (from the inner flow) and VNI are filled in and the
- * checksum updated. A VTEP must not fragment (section 4.3): what is too large is counted.
+ * checksum updated. A VTEP must not fragment (section 4.3): what is too large goes to too_big, with
+ * the octets that would have passed.
  */
 #include "dataplane/nodes/node.h"
 
+#include "dataplane/nodes/flow.h"
+
 enum {
 	EDGE_PORT_TX = 1,
+	EDGE_TOO_BIG,
 	EDGES,
 };
 
 #define OUTER_LEN (RTE_ETHER_HDR_LEN + VTEP_HDR_LEN)
 
-static inline uint16_t source_port(uint32_t hash)
-{
-	/* the low bits choose the leg; the port takes the high ones */
-	return (uint16_t)(0xc000 | hash >> 18);
-}
-
 static inline rte_edge_t encap_one(struct worker *w, const struct rte_node *node,
 	struct trace *trace, struct rte_mbuf *m, const struct bd *bd)
 {
-	const struct meta *meta = node_meta(m);
+	struct meta *meta = node_meta(m);
 	const struct vtep *vtep = vtep_get(&w->tables->vteps, meta->vtep);
 	const struct nhg *group = nhg_get(&w->tables->nhgs, vtep_nhg(vtep));
 	const uint32_t inner_len = m->pkt_len;
@@ -38,14 +36,16 @@ static inline rte_edge_t encap_one(struct worker *w, const struct rte_node *node
 			node_tell_probe(w, adj->index);
 		return node_drop(w, node, m, DROP_NO_ADJACENCY);
 	}
-	if (unlikely(inner_len + VTEP_HDR_LEN > adj->mtu))
-		return node_drop(w, node, m, DROP_ENCAP_TOO_BIG);
+	if (unlikely(inner_len + VTEP_HDR_LEN > adj->mtu)) {
+		meta->limit = adj->mtu < VTEP_HDR_LEN ? 0 : adj->mtu - (uint32_t)VTEP_HDR_LEN;
+		return EDGE_TOO_BIG;
+	}
 	outer = (uint8_t *)rte_pktmbuf_prepend(m, OUTER_LEN);
 	if (unlikely(outer == NULL))
 		return node_drop(w, node, m, DROP_NO_BUFFER);
 	memcpy(outer, adj->rewrite, RTE_ETHER_HDR_LEN);
 	vtep_hdr_write(vtep, outer + RTE_ETHER_HDR_LEN, bd->vni, (uint16_t)inner_len,
-		source_port(meta->hash));
+		flow_source_port(meta->hash));
 	m->port = adj->port;
 
 	stat_add(&w->segments[meta->bd].encap_packets, 1);
@@ -102,6 +102,7 @@ static struct rte_node_register vxlan_encap_node = {
 		{
 			[EDGE_DROP] = "drop",
 			[EDGE_PORT_TX] = "port_tx",
+			[EDGE_TOO_BIG] = "too_big",
 		},
 };
 RTE_NODE_REGISTER(vxlan_encap_node)

@@ -129,6 +129,18 @@ static void uplink_own_mac(struct frame_bytes *f)
 	memcpy(f->data + 6, rig_mac(UP0), 6);
 }
 
+static void uplink_group_source(struct frame_bytes *f)
+{
+	vxlan(f);
+	f->data[6] |= 1;
+}
+
+static void uplink_zero_source(struct frame_bytes *f)
+{
+	vxlan(f);
+	memset(f->data + 6, 0, 6);
+}
+
 static void uplink_other_mac(struct frame_bytes *f)
 {
 	vxlan(f);
@@ -344,6 +356,8 @@ static const struct row rows[] = {
 	{"shorter than Ethernet, uplink", UP0, DROP_TRUNCATED, uplink_runt},
 	{"shorter than IPv4", UP0, DROP_TRUNCATED, uplink_no_ip},
 	{"own MAC, uplink", UP0, DROP_OWN_MAC, uplink_own_mac},
+	{"group source, uplink", UP0, DROP_BAD_SRC_MAC, uplink_group_source},
+	{"zero source, uplink", UP0, DROP_BAD_SRC_MAC, uplink_zero_source},
 	{"another's MAC", UP0, DROP_NOT_FOR_US, uplink_other_mac},
 	{"unicast IPv4 to a group MAC", UP0, DROP_NOT_FOR_US, uplink_routed_broadcast},
 	{"802.1Q, uplink", UP0, DROP_VLAN_TAGGED, uplink_tagged},
