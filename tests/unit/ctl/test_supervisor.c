@@ -17,7 +17,7 @@
 
 #include "controller/ctl/lab/supervisor.h"
 
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 20000
 
 static void test_parse(void **state)
 {
