@@ -116,6 +116,17 @@ static void result_take(struct holder_link *link, const struct handover_fdb_resu
 	b->seq = 0;
 }
 
+/* No answer, also for want of room in the queue: the holder asks again. */
+static void ping_take(struct holder_link *link, uint32_t seq)
+{
+	const struct handover_msg pong = {.type = HANDOVER_PONG, .ping = seq};
+
+	if (link->alive != NULL && !link->alive(link->ctx))
+		return;
+	if (handover_send(link->fd, &pong) < 0)
+		link->busy++;
+}
+
 static void on_holder(struct loop_watch *watch, uint32_t events)
 {
 	struct holder_link *link = watch->arg;
@@ -138,6 +149,9 @@ static void on_holder(struct loop_watch *watch, uint32_t events)
 			break;
 		case HANDOVER_FDB_RESULT:
 			result_take(link, &msg.result);
+			break;
+		case HANDOVER_PING:
+			ping_take(link, msg.ping);
 			break;
 		default:
 			log_warn("handover_unexpected", "type=%s", handover_type_name(msg.type));

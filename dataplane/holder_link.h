@@ -28,8 +28,10 @@ struct holder_link {
 	struct loop *loop;
 	struct loop_watch watch;
 	struct learn *learn;
-	bool gone; /* the holder has: end the process */
-	bool go;   /* the ports are ours */
+	bool gone;                /* the holder has: end the process */
+	bool go;                  /* the ports are ours */
+	bool (*alive)(void *ctx); /* asked before PING is answered; NULL: always */
+	void *ctx;
 	uint32_t seq;
 	uint64_t busy;   /* requests put off because the holder's queue was full */
 	uint64_t failed; /* writes that the kernel refused */

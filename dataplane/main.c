@@ -25,6 +25,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/eal.h"
 #include "dataplane/holder_link.h"
+#include "dataplane/liveness.h"
 #include "proto/lib/log.h"
 
 #define HANDOVER_TIMEOUT_MS 10000
@@ -54,6 +55,7 @@ struct process {
 	struct holder_given given;
 	struct holder_link holder;
 	struct dataplane *dp;
+	struct liveness liveness;
 	struct loop_watch signal_watch;
 	int signal_fd;
 };
@@ -271,6 +273,13 @@ static void tap_set_cb(void *ctx, const struct port *port)
 		&p->holder, port->spec.tap_ifindex, port->mtu, port->mac, port->link_up);
 }
 
+static bool alive_cb(void *ctx)
+{
+	struct process *p = ctx;
+
+	return liveness_check(&p->liveness, p->dp);
+}
+
 /* Everything up to the point where only READY and GO are missing. */
 static int process_setup(struct process *p)
 {
@@ -301,6 +310,8 @@ static int process_setup(struct process *p)
 	if (ret < 0)
 		return ret;
 	p->holder.learn = p->dp->learn;
+	p->holder.alive = alive_cb;
+	p->holder.ctx = p;
 	for (unsigned int i = 0; i < given->port_count; i++) {
 		struct port_spec *spec = &given->ports[i];
 

@@ -28,7 +28,11 @@
 #define READY_MS         30000 /* EAL, tables and the kernel's dump at the latest by then */
 #define TERM_MS          3000
 #define EXIT_MS          500  /* from a closed socket to the end of the process */
-#define FAST_DEATH_MS    5000 /* who dies younger than this makes the next wait */
+#define PING_MS          1000 /* between two questions whether it lives */
+#define UNANSWERED_MAX   5    /* so many in a row unanswered: it hangs */
+#define STEADY_MS        1000 /* who forwarded so long is started again at once when it dies */
+#define GRACE_READY      4    /* deaths in a row without a pause, when it was ready */
+#define GRACE_NOT_READY  1    /* and when it was not */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS   1000
 
@@ -171,6 +175,7 @@ static void child_start(struct holder *h)
 	child->next = 0;
 	child->list_sent = false;
 	child->started_ms = holder_now();
+	child->ready_ms = 0;
 	child->deadline = child->started_ms + READY_MS;
 	log_info("forwarding_started", "pid=%d restarts=%lu", (int)child->pid,
 		(unsigned long)child->restarts);
@@ -233,8 +238,11 @@ static void child_ready(struct holder *h)
 
 	pump_stop(h);
 	child->state = CHILD_RUNNING;
+	child->ready_ms = holder_now();
+	child->ping_at = child->ready_ms + PING_MS;
+	child->unanswered = 0;
 	log_info("forwarding_ready", "pid=%d ms=%ld", (int)child->pid,
-		(long)(holder_now() - child->started_ms));
+		(long)(child->ready_ms - child->started_ms));
 	if (handover_send(child->fd, &go) < 0)
 		child_stop(h, "go_not_sent");
 }
@@ -272,6 +280,9 @@ void child_event(struct holder *h, uint32_t events)
 				child_ready(h);
 			else if (child->state != CHILD_DYING)
 				rc = -EBADMSG;
+		} else if (msg.type == HANDOVER_PONG) {
+			if (msg.ping == child->ping)
+				child->unanswered = 0;
 		} else {
 			rc = request_serve(h, &msg);
 			handover_msg_close(&msg);
@@ -292,11 +303,35 @@ void child_event(struct holder *h, uint32_t events)
 	pump_start(h);
 }
 
+/*
+ * How long to wait before the next start. What has forwarded for a while is replaced at once, also
+ * many times: each start costs a fraction of what a pause would cost the tenants. Pauses are for
+ * one that cannot get ready, or that dies again and again as soon as it forwards.
+ */
+static int64_t backoff(struct child *child)
+{
+	const bool ready = child->ready_ms != 0;
+	const unsigned int grace = ready ? GRACE_READY : GRACE_NOT_READY;
+	int64_t wait;
+
+	if (ready && holder_now() - child->ready_ms >= STEADY_MS) {
+		child->fast_deaths = 0;
+		return 0;
+	}
+	child->fast_deaths++;
+	if (child->fast_deaths <= grace)
+		return 0;
+	wait = BACKOFF_FIRST_MS;
+	for (unsigned int i = grace + 1; i < child->fast_deaths && wait < BACKOFF_MAX_MS; i++)
+		wait *= 2;
+	return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
+}
+
 void child_reaped(struct holder *h, int status)
 {
 	struct child *child = &h->child;
 	const int64_t lived = holder_now() - child->started_ms;
-	int64_t wait = 0;
+	int64_t wait;
 
 	child_socket_close(child);
 	child->state = CHILD_ABSENT;
@@ -306,14 +341,7 @@ void child_reaped(struct holder *h, int status)
 	}
 	pump_start(h);
 	child->restarts++;
-	child->fast_deaths = lived < FAST_DEATH_MS ? child->fast_deaths + 1 : 0;
-	if (child->fast_deaths > 1) {
-		const unsigned int doublings = child->fast_deaths - 2;
-
-		wait = doublings > 5 ? BACKOFF_MAX_MS : BACKOFF_FIRST_MS << doublings;
-		if (wait > BACKOFF_MAX_MS)
-			wait = BACKOFF_MAX_MS;
-	}
+	wait = backoff(child);
 	log_error("forwarding_died",
 		"pid=%d %s=%d lived_ms=%ld restarts=%lu fast_deaths=%u wait_ms=%ld",
 		(int)child->pid, WIFSIGNALED(status) ? "signal" : "exit",
@@ -335,6 +363,26 @@ void child_stop(struct holder *h, const char *why)
 	child->deadline = holder_now() + TERM_MS;
 }
 
+/*
+ * Ask a running forwarding process whether it lives. Questions are counted, not time: when this
+ * machine, or we, stood still for a while, it has its chance to answer all the same.
+ */
+static void child_ask(struct holder *h, int64_t now)
+{
+	struct child *child = &h->child;
+	struct handover_msg msg = {.type = HANDOVER_PING};
+
+	if (child->unanswered >= UNANSWERED_MAX) {
+		child_kill(h, "silent");
+		return;
+	}
+	child->ping_at = now + PING_MS;
+	child->unanswered++;
+	msg.ping = ++child->ping;
+	/* a queue that is full is no answer either; a closed one is seen by child_event() */
+	(void)handover_send(child->fd, &msg);
+}
+
 int child_tick(struct holder *h)
 {
 	struct child *child = &h->child;
@@ -346,7 +394,12 @@ int child_tick(struct holder *h)
 	if ((child->state == CHILD_STARTING || child->state == CHILD_DYING) &&
 		child->deadline <= now)
 		child_kill(h, child->state == CHILD_STARTING ? "not_ready" : "not_ending");
+	if (child->state == CHILD_RUNNING && child->ping_at <= now)
+		child_ask(h, now);
 	switch (child->state) {
+	case CHILD_RUNNING:
+		due = child->ping_at;
+		break;
 	case CHILD_ABSENT:
 		due = h->stopping ? INT64_MAX : child->start_at;
 		break;

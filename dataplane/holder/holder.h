@@ -73,9 +73,13 @@ struct child {
 	unsigned int next; /* message of the list to send next */
 	bool list_sent;
 	int64_t started_ms;
+	int64_t ready_ms;         /* since when it forwards; 0: it does not */
+	int64_t ping_at;          /* CHILD_RUNNING: when to ask again whether it lives */
+	uint32_t ping;            /* seq of the last PING */
+	unsigned int unanswered;  /* PINGs in a row */
 	int64_t start_at;         /* CHILD_ABSENT: when to start; INT64_MAX: never */
 	int64_t deadline;         /* CHILD_STARTING and DYING: then it is killed */
-	unsigned int fast_deaths; /* in a row */
+	unsigned int fast_deaths; /* in a row, before it forwarded steadily */
 	uint64_t restarts;
 	uid_t uid;
 	gid_t gid;

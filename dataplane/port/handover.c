@@ -44,6 +44,8 @@ static const struct {
 	[HANDOVER_FDB_RESULT] = {"fdb_result", sizeof(struct handover_fdb_result)},
 	[HANDOVER_NEIGH_PROBE] = {"neigh_probe", sizeof(struct handover_neigh_probe)},
 	[HANDOVER_TAP_SET] = {"tap_set", sizeof(struct handover_tap_set)},
+	[HANDOVER_PING] = {"ping", sizeof(uint32_t)},
+	[HANDOVER_PONG] = {"pong", sizeof(uint32_t)},
 };
 
 static bool type_valid(unsigned int type)

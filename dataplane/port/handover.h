@@ -11,7 +11,9 @@
  *the holder pumps control traffic through them. The holder stops pumping and answers GO; from then
  *on the ports are the forwarding process's. Later it may send FDB_WRITE (answered by FDB_RESULT
  *with the same seq), NEIGH_PROBE and TAP_SET (not answered). The end of file means that the other
- *one is gone: the forwarding process then ends itself.
+ *one is gone: the forwarding process then ends itself. From GO on the holder sends PING once a
+ *second; a forwarding process all of whose threads work answers PONG with the same seq. One that
+ *leaves several in a row unanswered is killed and started again.
  *
  * One message is one datagram: a header and a body of a fixed size for its type, in the machine's
  * byte order (addresses in network order). Invariant: what handover_recv() returns is valid in
@@ -23,7 +25,7 @@
 
 #include "dataplane/port/port_spec.h"
 
-#define HANDOVER_VERSION 1
+#define HANDOVER_VERSION 2
 #define HANDOVER_BATCH   64 /* FDB writes in one message */
 
 enum handover_type {
@@ -38,6 +40,8 @@ enum handover_type {
 	HANDOVER_FDB_RESULT,  /* result */
 	HANDOVER_NEIGH_PROBE, /* to the holder: probe */
 	HANDOVER_TAP_SET,     /* to the holder: tap */
+	HANDOVER_PING,        /* ping */
+	HANDOVER_PONG,        /* to the holder: ping, as it came */
 	HANDOVER_TYPES,
 };
 
@@ -111,6 +115,7 @@ struct handover_msg {
 		struct handover_fdb_result result;
 		struct handover_neigh_probe probe;
 		struct handover_tap_set tap;
+		uint32_t ping; /* seq, the holder's */
 	};
 };
 

@@ -1,7 +1,8 @@
 /*
  * A forwarding process for the holder's tests: takes the list, says READY (after
- * AUDUMS_TEST_READY_MS), then carries out what AUDUMS_TEST_REQUESTS asks once and waits. It
- * forwards nothing, so what passes an uplink passes by the holder's pump.
+ * AUDUMS_TEST_READY_MS), then carries out what AUDUMS_TEST_REQUESTS asks once, and answers PINGs
+ * (none with AUDUMS_TEST_MUTE). It forwards nothing, so what passes an uplink passes by the
+ * holder's pump.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -114,7 +115,11 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		goto out;
 	log_info("fake_running", "pid=%d", (int)getpid());
-	rc = handover_recv_wait(fd, -1, &msg);
+	while ((rc = handover_recv_wait(fd, -1, &msg)) == 0 && msg.type == HANDOVER_PING) {
+		msg.type = HANDOVER_PONG;
+		if (getenv("AUDUMS_TEST_MUTE") == NULL)
+			(void)handover_send(fd, &msg);
+	}
 out:
 	log_info("fake_ends", "rc=%d", rc);
 	return rc == -EPIPE ? 0 : 1;

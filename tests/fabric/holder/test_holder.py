@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import netlab  # noqa: E402
@@ -221,7 +222,34 @@ def test(lab):
     assert "10.9.0.1/24" in lab.ip(site, "addr", "show", "up0")
     assert lab.stop(holder.process) == 0
 
-    # 10. a forwarding process that always dies is started again with a growing pause
+    # 10. one that hangs is noticed, killed and replaced; one that answers is left alone
+    os.remove(lab.log("holder"))
+    holder = Holder(lab, site)
+    pid = holder.running(1)
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    holder.running(2)
+    assert 3 < time.monotonic() - began < 9, time.monotonic() - began
+    assert "forwarding_killed pid=%d reason=silent" % pid in lab.log_text("holder")
+    time.sleep(6.5)  # longer than a silent one would be let live
+    assert len(holder.pids()) == 2
+    assert lab.stop(holder.process) == 0
+
+    # 11. one that was ready is started again at once: four times however young, and any number of
+    # times when it had forwarded for a second
+    os.remove(lab.log("holder"))
+    holder = Holder(lab, site)
+    for nth in range(1, 7):
+        pid = holder.running(nth)
+        if nth == 5:
+            time.sleep(1.1)
+        os.kill(pid, signal.SIGKILL)
+    holder.running(7)
+    waits = re.findall(r"fast_deaths=(\d+) wait_ms=(\d+)", lab.log_text("holder"))
+    assert waits == [("1", "0"), ("2", "0"), ("3", "0"), ("4", "0"), ("0", "0"), ("1", "0")], waits
+    assert lab.stop(holder.process) == 0
+
+    # 12. a forwarding process that always dies is started again with a growing pause
     os.remove(lab.log("holder"))
     global FAKE
     FAKE = "/bin/false"
