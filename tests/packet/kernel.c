@@ -12,6 +12,7 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 
 #include <cmocka.h>
@@ -307,6 +308,49 @@ void kernel_route_del(struct rig *rig, uint32_t addr, uint8_t len)
 
 	route_begin(&m, RTM_DELROUTE, addr, len, RT_TABLE_MAIN, RTN_UNICAST);
 	attr_put32(&m, RTA_PRIORITY, 20);
+	message_feed(rig, &m);
+}
+
+void kernel_nexthop(struct rig *rig, uint32_t id, unsigned int port, uint32_t via)
+{
+	struct message m;
+	struct nhmsg *nh = message_begin(&m, RTM_NEWNEXTHOP, sizeof(*nh));
+
+	nh->nh_family = AF_INET;
+	nh->nh_protocol = RTPROT_ZEBRA;
+	attr_put32(&m, NHA_ID, id);
+	attr_put32(&m, NHA_OIF, KERNEL_TAP(port));
+	attr_put_addr(&m, NHA_GATEWAY, via);
+	message_feed(rig, &m);
+}
+
+void kernel_nexthop_group(struct rig *rig, uint32_t id, const uint32_t members[],
+	const uint8_t weights[], unsigned int n)
+{
+	struct message m;
+	struct nhmsg *nh = message_begin(&m, RTM_NEWNEXTHOP, sizeof(*nh));
+	struct nexthop_grp group[16] = {0};
+
+	assert_true(n <= 16);
+	nh->nh_family = AF_UNSPEC;
+	nh->nh_protocol = RTPROT_ZEBRA;
+	for (unsigned int i = 0; i < n; i++) {
+		group[i].id = members[i];
+		group[i].weight = (uint8_t)(weights[i] - 1);
+	}
+	attr_put32(&m, NHA_ID, id);
+	attr_put(&m, NHA_GROUP, group, n * sizeof(group[0]));
+	message_feed(rig, &m);
+}
+
+void kernel_route_nexthop(struct rig *rig, uint32_t addr, uint8_t len, uint32_t id)
+{
+	struct message m;
+
+	route_begin(&m, RTM_NEWROUTE, addr, len, RT_TABLE_MAIN, RTN_UNICAST);
+	m.head.nlmsg_flags = NLM_F_REPLACE;
+	attr_put32(&m, RTA_PRIORITY, 20);
+	attr_put32(&m, RTA_NH_ID, id);
 	message_feed(rig, &m);
 }
 

@@ -58,6 +58,12 @@ void kernel_route(struct rig *rig, uint32_t addr, uint8_t len, const struct kern
 void kernel_route_type(struct rig *rig, uint32_t addr, uint8_t len, uint8_t type);
 void kernel_route_del(struct rig *rig, uint32_t addr, uint8_t len);
 
+/* A next-hop object by an uplink; a group of such objects (weights 1 ..); a route by either. */
+void kernel_nexthop(struct rig *rig, uint32_t id, unsigned int port, uint32_t via);
+void kernel_nexthop_group(struct rig *rig, uint32_t id, const uint32_t members[],
+	const uint8_t weights[], unsigned int n);
+void kernel_route_nexthop(struct rig *rig, uint32_t addr, uint8_t len, uint32_t id);
+
 /* A neighbour on an uplink's TAP; mac NULL = failed. */
 void kernel_neigh(struct rig *rig, unsigned int port, uint32_t addr, const uint8_t *mac);
 void kernel_neigh_del(struct rig *rig, unsigned int port, uint32_t addr);

@@ -164,6 +164,7 @@ struct rig *rig_open(const struct rig_options *options)
 	for (unsigned int i = 0; i < RIG_PORTS; i++) {
 		rig->rx[i] = world.rx[i];
 		rig->tx[i] = world.tx[i];
+		rte_eth_dev_set_link_up((uint16_t)world.ethdev[i]);
 		assert_return_code(port_add(rig, i), 0);
 	}
 	assert_return_code(dataplane_prepare(rig->dp), 0);
@@ -244,6 +245,14 @@ void rig_run(struct rig *rig)
 	while (worker_round(rig->worker) > 0)
 		assert_true(++i < ROUNDS);
 	assert_return_code(dataplane_turn(rig->dp, 0), 0);
+}
+
+void rig_link(struct rig *rig, unsigned int port, bool up)
+{
+	const uint16_t id = (uint16_t)world.ethdev[port];
+
+	assert_return_code(up ? rte_eth_dev_set_link_up(id) : rte_eth_dev_set_link_down(id), 0);
+	dataplane_port_link(rig->dp, rig->dp->ports[port]);
 }
 
 bool rig_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame)

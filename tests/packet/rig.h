@@ -77,6 +77,9 @@ void rig_tap_send(struct rig *rig, unsigned int port, const struct frame_bytes *
 /* Walk until nothing comes in any more, and do a turn of the main thread. */
 void rig_run(struct rig *rig);
 
+/* The wire of a port gains or loses its link, and the main thread hears of it. */
+void rig_link(struct rig *rig, unsigned int port, bool up);
+
 /* The next frame that left by the port / came to the kernel by its TAP; false: none. */
 bool rig_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame);
 bool rig_tap_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame);
