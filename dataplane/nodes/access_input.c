@@ -87,8 +87,7 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 		in[k] = port;
 		place[k++] = (uint8_t)i;
 	}
-	fdb_refresh_bulk(tables->fdb, src, expect, k, w->now, from);
-	fdb_lookup_bulk(tables->fdb, dst, k, to);
+	fdb_switch_bulk(tables->fdb, src, expect, dst, k, w->now, from, to);
 
 	for (unsigned int j = 0; j < k; j++) {
 		const unsigned int i = place[j];

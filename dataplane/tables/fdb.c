@@ -26,6 +26,8 @@
 #define MAX_CAPACITY (1u << 24)
 #define CHUNK        64
 
+__extension__ typedef unsigned __int128 uint128_t;
+
 struct bucket {
 	uint64_t keys[SLOTS]; /* 0 = free, or removed and waiting */
 	uint32_t next;        /* bucket index, 0 = end of the chain */
@@ -45,7 +47,7 @@ struct waiting {
 
 struct fdb {
 	struct bucket *buckets; /* 2^bits home buckets, then overflow buckets */
-	uint64_t seed;
+	uint64_t seed[2];
 	unsigned int shift;
 	uint32_t n_home;
 	uint32_t n_buckets;
@@ -76,9 +78,11 @@ struct fdb *fdb_create(struct rcu *rcu, uint32_t capacity)
 		return NULL;
 	while (((uint64_t)4 << bits) < capacity)
 		bits++;
-	if (getrandom(&fdb->seed, sizeof(fdb->seed), GRND_NONBLOCK) != sizeof(fdb->seed))
-		fdb->seed = 0x9e3779b97f4a7c15u;
-	fdb->seed |= 1;
+	if (getrandom(fdb->seed, sizeof(fdb->seed), GRND_NONBLOCK) != sizeof(fdb->seed)) {
+		fdb->seed[0] = UINT64_C(0x9e3779b97f4a7c15);
+		fdb->seed[1] = UINT64_C(0xd1b54a32d192ed03);
+	}
+	fdb->seed[1] |= 1;
 	fdb->shift = 64 - bits;
 	fdb->n_home = (uint32_t)1 << bits;
 	fdb->n_buckets = fdb->n_home + fdb->n_home / 4 + 16;
@@ -107,10 +111,11 @@ void fdb_destroy(struct fdb *fdb)
 
 static inline uint32_t fdb_home(const struct fdb *fdb, uint64_t key)
 {
-	/* Two rounds: MACs are often counted up, which one multiplication does not spread enough. */
-	uint64_t h = (key ^ key >> 32) * fdb->seed;
+	/* The product's halves folded: MACs are often counted up, which either half alone does not
+	 * spread enough. */
+	const uint128_t p = (uint128_t)(key ^ fdb->seed[0]) * fdb->seed[1];
 
-	return (uint32_t)(((h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15)) >> fdb->shift);
+	return (uint32_t)(((uint64_t)p ^ (uint64_t)(p >> 64)) >> fdb->shift);
 }
 
 /* Slot of the key in a bucket, or SLOTS. */
@@ -191,27 +196,42 @@ void fdb_lookup_bulk(
 	}
 }
 
-void fdb_refresh_bulk(struct fdb *fdb, const uint64_t keys[], const uint32_t expect[],
-	unsigned int n, uint32_t now, uint32_t results[])
+/* The destination of a source MAC; its stamp is renewed if that is as expected. */
+static inline uint32_t source_check(
+	struct fdb *fdb, uint32_t home, uint64_t key, uint32_t expect, uint32_t now)
 {
-	uint32_t homes[CHUNK];
+	unsigned int slot = 0;
+	struct bucket *b = chain_find(fdb, home, key, &slot);
+	uint32_t dest;
 
-	for (unsigned int from = 0; from < n; from += CHUNK) {
-		unsigned int len = RTE_MIN(n - from, (unsigned int)CHUNK);
+	if (unlikely(b == NULL))
+		return FDB_MISS;
+	dest = __atomic_load_n(&b->dest[slot], __ATOMIC_RELAXED);
+	if (likely(dest == expect) &&
+		unlikely(__atomic_load_n(&b->seen[slot], __ATOMIC_RELAXED) != now))
+		__atomic_store_n(&b->seen[slot], now, __ATOMIC_RELAXED);
+	return dest;
+}
 
-		homes_prefetch(fdb, &keys[from], len, homes);
+void fdb_switch_bulk(struct fdb *fdb, const uint64_t src[], const uint32_t expect[],
+	const uint64_t dst[], unsigned int n, uint32_t now, uint32_t from[], uint32_t to[])
+{
+	uint32_t homes_src[CHUNK], homes_dst[CHUNK];
+
+	for (unsigned int at = 0; at < n; at += CHUNK) {
+		const unsigned int len = RTE_MIN(n - at, (unsigned int)CHUNK);
+
+		homes_prefetch(fdb, &src[at], len, homes_src);
+		homes_prefetch(fdb, &dst[at], len, homes_dst);
 		for (unsigned int i = 0; i < len; i++) {
 			unsigned int slot = 0;
-			struct bucket *b = chain_find(fdb, homes[i], keys[from + i], &slot);
-			uint32_t dest = FDB_MISS;
+			const struct bucket *b;
 
-			if (likely(b != NULL)) {
-				dest = __atomic_load_n(&b->dest[slot], __ATOMIC_RELAXED);
-				if (dest == expect[from + i] &&
-					__atomic_load_n(&b->seen[slot], __ATOMIC_RELAXED) != now)
-					__atomic_store_n(&b->seen[slot], now, __ATOMIC_RELAXED);
-			}
-			results[from + i] = dest;
+			from[at + i] =
+				source_check(fdb, homes_src[i], src[at + i], expect[at + i], now);
+			b = chain_find(fdb, homes_dst[i], dst[at + i], &slot);
+			to[at + i] =
+				b ? __atomic_load_n(&b->dest[slot], __ATOMIC_RELAXED) : FDB_MISS;
 		}
 	}
 }

@@ -97,12 +97,13 @@ void fdb_lookup_bulk(
 	const struct fdb *fdb, const uint64_t keys[], unsigned int n, uint32_t results[]);
 
 /*
- * Workers: look up source MACs. As fdb_lookup_bulk(), and where the entry found equals expect[i]
- * (normally fdb_dest(FDB_KIND_PORT, ingress port)) its age stamp becomes `now` (coarse seconds).
- * results[i] != expect[i] is what is to be learnt.
+ * Workers: what a switch asks of each frame. to[i] is the destination of dst[i] as in
+ * fdb_lookup_bulk(), from[i] that of src[i]; where it equals expect[i] (normally
+ * fdb_dest(FDB_KIND_PORT, ingress port)) its age stamp becomes `now` (coarse seconds). from[i] !=
+ * expect[i] is what is to be learnt.
  */
-void fdb_refresh_bulk(struct fdb *fdb, const uint64_t keys[], const uint32_t expect[],
-	unsigned int n, uint32_t now, uint32_t results[]);
+void fdb_switch_bulk(struct fdb *fdb, const uint64_t src[], const uint32_t expect[],
+	const uint64_t dst[], unsigned int n, uint32_t now, uint32_t from[], uint32_t to[]);
 
 /* One look-up, for the main thread. True: *entry is filled (entry may be NULL). */
 bool fdb_find(const struct fdb *fdb, uint64_t key, struct fdb_entry *entry);

@@ -45,8 +45,8 @@ static void test_put_find_del(void **state)
 	struct fdb *fdb;
 	struct fdb_entry e;
 	struct fdb_stats st;
-	uint64_t keys[100];
-	uint32_t results[100], expect[100];
+	uint64_t keys[100], others[100];
+	uint32_t results[100], expect[100], to[100];
 
 	(void)state;
 	rcu_init(&rcu, 1);
@@ -54,6 +54,7 @@ static void test_put_find_del(void **state)
 	assert_non_null(fdb);
 	for (uint32_t i = 0; i < 100; i++) {
 		keys[i] = key_of(i);
+		others[i] = key_of(99 - i);
 		expect[i] = fdb_dest(FDB_KIND_PORT, i + 1);
 		if (i % 2)
 			assert_int_equal(fdb_put(fdb, keys[i], expect[i], 10), 1);
@@ -67,12 +68,14 @@ static void test_put_find_del(void **state)
 
 	/* stamps change only where the destination is the expected one */
 	expect[3] = fdb_dest(FDB_KIND_VTEP, 3);
-	fdb_refresh_bulk(fdb, keys, expect, 100, 20, results);
+	fdb_switch_bulk(fdb, keys, expect, others, 100, 20, results, to);
 	assert_true(fdb_find(fdb, keys[1], &e));
 	assert_int_equal(e.seen, 20);
 	assert_true(fdb_find(fdb, keys[3], &e));
 	assert_int_equal(e.seen, 10);
 	assert_int_equal(results[3], fdb_dest(FDB_KIND_PORT, 4));
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(to[i], i % 2 ? FDB_MISS : fdb_dest(FDB_KIND_PORT, 100 - i));
 
 	assert_int_equal(fdb_del(fdb, keys[1]), 0);
 	assert_int_equal(fdb_del(fdb, keys[1]), -ENOENT);
