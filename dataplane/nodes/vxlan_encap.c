@@ -18,8 +18,23 @@ enum {
 
 #define OUTER_LEN (RTE_ETHER_HDR_LEN + VTEP_HDR_LEN)
 
+/* What was done for one segment, not yet in its counters. */
+struct tally {
+	uint16_t bd;
+	uint32_t packets;
+	uint64_t octets;
+};
+
+static inline void tally_keep(struct worker *w, struct tally *t)
+{
+	stat_add(&w->segments[t->bd].encap_packets, t->packets);
+	stat_add(&w->segments[t->bd].encap_bytes, t->octets);
+	t->packets = 0;
+	t->octets = 0;
+}
+
 static inline rte_edge_t encap_one(struct worker *w, const struct rte_node *node,
-	struct trace *trace, struct rte_mbuf *m, const struct bd *bd)
+	struct trace *trace, struct rte_mbuf *m, const struct bd *bd, struct tally *tally)
 {
 	struct meta *meta = node_meta(m);
 	const struct vtep *vtep = vtep_get(&w->tables->vteps, meta->vtep);
@@ -48,8 +63,8 @@ static inline rte_edge_t encap_one(struct worker *w, const struct rte_node *node
 		flow_source_port(meta->hash));
 	m->port = adj->port;
 
-	stat_add(&w->segments[meta->bd].encap_packets, 1);
-	stat_add(&w->segments[meta->bd].encap_bytes, inner_len);
+	tally->packets++;
+	tally->octets += inner_len;
 	stat_add(&w->vteps[meta->vtep].tx_packets, 1);
 	stat_add(&w->vteps[meta->vtep].tx_bytes, inner_len);
 	if (unlikely(trace != NULL) && trace_marked(m)) {
@@ -69,7 +84,7 @@ static uint16_t vxlan_encap(struct rte_graph *graph, struct rte_node *node, void
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
 	rte_edge_t edges[NODE_CHUNK];
 	const struct bd *bd = NULL;
-	uint16_t bd_id = BD_NONE;
+	struct tally tally = {.bd = BD_NONE};
 
 	for (unsigned int at = 0; at < n; at += NODE_CHUNK) {
 		const unsigned int count = RTE_MIN(n - at, (unsigned int)NODE_CHUNK);
@@ -78,19 +93,21 @@ static uint16_t vxlan_encap(struct rte_graph *graph, struct rte_node *node, void
 			struct rte_mbuf *m = pkts[at + i];
 			const struct meta *meta = node_meta(m);
 
-			if (meta->bd != bd_id) {
-				bd_id = meta->bd;
-				bd = bd_get(w->tables->bds, bd_id);
+			if (meta->bd != tally.bd) {
+				tally_keep(w, &tally);
+				tally.bd = meta->bd;
+				bd = bd_get(w->tables->bds, tally.bd);
 			}
 			/* the domain may have been removed since the look-up */
 			if (unlikely(bd == NULL || bd->vni == VNI_NONE)) {
 				edges[i] = node_drop(w, node, m, DROP_VTEP_UNREACHABLE);
 				continue;
 			}
-			edges[i] = encap_one(w, node, trace, m, bd);
+			edges[i] = encap_one(w, node, trace, m, bd, &tally);
 		}
 		node_hand_on(graph, node, edges, objs + at, count);
 	}
+	tally_keep(w, &tally);
 	return n;
 }
 
