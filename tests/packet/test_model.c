@@ -572,7 +572,7 @@ static void age(struct run *r, unsigned int segment)
 	uint16_t bd = bd_by_vni(t->bds, vnis[segment]);
 	int port, vtep;
 	uint64_t key = 0;
-	uint32_t expect, found;
+	uint32_t expect, found, to;
 
 	if (bd == BD_NONE)
 		return;
@@ -583,7 +583,7 @@ static void age(struct run *r, unsigned int segment)
 		key = key << 8 | r->m.macs[mac][i];
 	key = rte_cpu_to_le_64((uint64_t)bd << 48 | key);
 	expect = fdb_dest(FDB_KIND_PORT, (uint16_t)port);
-	fdb_refresh_bulk(t->fdb, &key, &expect, 1, tables_now() - 1000, &found);
+	fdb_switch_bulk(t->fdb, &key, &expect, &key, 1, tables_now() - 1000, &found, &to);
 	assert_int_equal(found, expect);
 	r->fake_ms += 5000;
 	learn_poll(r->rig->dp->learn, r->fake_ms);
