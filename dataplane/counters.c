@@ -156,6 +156,9 @@ static const struct counter_field port_fields[] = {
 		PUNT_COUNTERS(X)
 #undef X
 			FIELD(struct port_counters, "", inject_packets, inject_packets),
+#define X(field) FIELD(struct port_counters, "", field, storm.field),
+	STORM_COUNTERS(X)
+#undef X
 };
 static const struct counter_field segment_fields[] = {
 #define X(field) FIELD(struct segment_stats, "", field, field),
@@ -185,7 +188,9 @@ void counters_port(const struct dataplane *dp, struct port *port, struct port_co
 	memset(sum, 0, sizeof(*sum));
 	port_stats_refresh(port);
 	SUM(&sum->wire, &port->stats, PORT_COUNTERS(COUNT));
-	for (unsigned int i = 0; i < dp->worker_count; i++)
+	for (unsigned int i = 0; i < dp->worker_count; i++) {
 		SUM(&sum->punt, &dp->workers[i]->punts[port->id], PUNT_COUNTERS(COUNT));
+		SUM(&sum->storm, &dp->workers[i]->storms[port->id], STORM_COUNTERS(COUNT));
+	}
 	sum->inject_packets = stat_read(&port->tap.rx_packets);
 }

@@ -34,7 +34,8 @@ void counters_vtep(const struct counters *c, const struct dataplane *dp, uint16_
 struct port_counters {
 	struct port_stats wire;
 	struct punt_stats punt;
-	uint64_t inject_packets; /* from the kernel by the TAP */
+	uint64_t inject_packets;  /* from the kernel by the TAP */
+	struct storm_stats storm; /* what it flooded, by its own meters */
 };
 
 void counters_port(const struct dataplane *dp, struct port *port, struct port_counters *sum);

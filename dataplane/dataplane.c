@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
@@ -90,6 +91,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options)
 	if (ret < 0)
 		goto fail;
 	dp->options.tables.max_workers = WORKER_MAX;
+	dp->options.tables.clock_hz = rte_get_tsc_hz();
 	dp->tables = tables_create(&dp->options.tables);
 	if (dp->tables == NULL) {
 		ret = -errno;

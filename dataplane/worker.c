@@ -98,6 +98,7 @@ struct worker *worker_create(const struct worker_options *o)
 	w->probed = calloc((size_t)o->tables->adjs.max + 1, sizeof(*w->probed));
 	w->answers = calloc((size_t)o->tables->bds->max + 1, sizeof(*w->answers));
 	w->punts = calloc(PORT_MAX, sizeof(*w->punts));
+	w->storms = calloc(PORT_MAX, sizeof(*w->storms));
 	w->macs = calloc(PORT_MAX, sizeof(*w->macs));
 	w->filter = calloc(WORKER_FILTER_SLOTS, sizeof(*w->filter));
 	w->out = calloc(PORT_MAX, sizeof(*w->out));
@@ -105,8 +106,8 @@ struct worker *worker_create(const struct worker_options *o)
 	w->fds = calloc(1 + 2 * PORT_MAX, sizeof(*w->fds));
 	w->fd_info = calloc(1 + 2 * PORT_MAX, sizeof(*w->fd_info));
 	if (w->segments == NULL || w->vteps == NULL || w->probed == NULL || w->answers == NULL ||
-		w->punts == NULL || w->macs == NULL || w->filter == NULL || w->out == NULL ||
-		w->policers == NULL || w->fds == NULL || w->fd_info == NULL)
+		w->punts == NULL || w->storms == NULL || w->macs == NULL || w->filter == NULL ||
+		w->out == NULL || w->policers == NULL || w->fds == NULL || w->fd_info == NULL)
 		goto out;
 	for (unsigned int i = 0; i < PORT_MAX; i++) {
 		ret = policer_init(&w->policers[i], &w->rates);
@@ -148,6 +149,7 @@ void worker_destroy(struct worker *w)
 	free(w->probed);
 	free(w->answers);
 	free(w->punts);
+	free(w->storms);
 	free(w->macs);
 	free(w->filter);
 	free(w->out);

@@ -74,6 +74,7 @@ struct worker {
 	struct segment_stats *segments; /* by bridge domain */
 	struct vtep_stats *vteps;       /* by VTEP index */
 	struct punt_stats *punts;       /* by port */
+	struct storm_stats *storms;     /* by port */
 	uint64_t *macs;                 /* by port: MAC as a 48-bit number, see node_mac() */
 	struct worker_filter *filter;
 	uint32_t *probed;  /* by adjacency: tick of the last probe */

@@ -145,7 +145,11 @@ static void mac_of(uint8_t mac[6], uint8_t kind, uint32_t n)
 
 static void bench_open(struct bench *b, uint32_t macs)
 {
-	const struct tables_options options = {.max_macs = 3 * macs + 1024};
+	const struct tables_options options = {
+		.max_macs = 3 * macs + 1024, .clock_hz = rte_get_tsc_hz()};
+	/* metered as ever, never refused: copies are what is measured */
+	static const struct storm_pps unlimited = {
+		.pps = {STORM_PPS_MAX, STORM_PPS_MAX, STORM_PPS_MAX}};
 	const struct worker_options worker_options = {
 		.tables = NULL, .ports = b->ports, .main_fd = -1};
 	struct worker_options wo = worker_options;
@@ -154,6 +158,7 @@ static void bench_open(struct bench *b, uint32_t macs)
 
 	b->tables = tables_create(&options);
 	assert_non_null(b->tables);
+	storm_set_default(&b->tables->limits.storm, &unlimited, &unlimited);
 	port_init(b, ACCESS, PORT_ROLE_ACCESS);
 	port_init(b, UPLINK, PORT_ROLE_UPLINK);
 	port_init(b, ACCESS_OUT, PORT_ROLE_ACCESS);

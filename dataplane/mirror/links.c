@@ -499,6 +499,8 @@ static void domain_derive(struct mirror *m, uint32_t slot)
 		bridge->bd = (uint16_t)rc;
 		m->bd_link[bridge->bd] = slot;
 	}
+	if (fresh || old_vni != conf.vni)
+		limits_domain(&m->t->limits, bridge->bd, conf.vni);
 	if (old_vni != VNI_NONE && old_vni != conf.vni)
 		m->vnis_moved = true;
 	for (uint32_t i = bridge->members; i; i = LINK(m, i)->next) {

@@ -23,6 +23,9 @@
 	X(FDB_BLACKHOLE, "fdb_blackhole", "the kernel's FDB says blackhole")                       \
 	X(FLOOD_NOWHERE, "flood_nowhere", "to be flooded, but the segment has no other place")     \
 	X(FLOOD_LIMIT, "flood_limit", "more copies than one burst may make")                       \
+	X(STORM_BROADCAST, "storm_broadcast", "broadcast above the rate of its port or segment")   \
+	X(STORM_UNKNOWN, "storm_unknown", "unknown unicast above the rate of its port or segment") \
+	X(STORM_MULTICAST, "storm_multicast", "multicast above the rate of its port or segment")   \
 	/* overlay */                                                                              \
 	X(ENCAP_TOO_BIG, "encap_too_big", "with the outer header larger than the way's MTU")       \
 	X(TOO_BIG_ANSWERED, "too_big_answered",                                                    \

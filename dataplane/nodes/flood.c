@@ -4,9 +4,14 @@
  *
  * Split horizon: what came from an access port does not return to it; what came by the overlay
  * never goes to the overlay. Small frames are copied, the payload of large ones is shared between
- * indirect mbufs; the last place gets the frame itself. Work is bounded a call.
+ * indirect mbufs; the last place gets the frame itself. Work is bounded a call. What its port or
+ * segment floods above its rate ends here, before any copy is made; known unicast never comes here.
  */
 #include "dataplane/nodes/node.h"
+
+#include <rte_cycles.h>
+
+#include "dataplane/nodes/police.h"
 
 enum {
 	EDGE_PORT_TX = 1,
@@ -124,7 +129,7 @@ static void flood_to(struct rte_graph *graph, struct rte_node *node, struct work
 }
 
 static void flood_one(struct rte_graph *graph, struct rte_node *node, struct worker *w,
-	struct rte_mbuf *m, unsigned int *budget)
+	struct rte_mbuf *m, unsigned int *budget, uint64_t now)
 {
 	struct trace *trace = node_trace(w);
 	const struct meta meta = *node_meta(m);
@@ -145,6 +150,8 @@ static void flood_one(struct rte_graph *graph, struct rte_node *node, struct wor
 		reason = DROP_FLOOD_NOWHERE;
 	else if (unlikely(n_ports + n_vteps > *budget))
 		reason = DROP_FLOOD_LIMIT;
+	else
+		reason = police_flood(w, m, in, meta.bd, now);
 	if (unlikely(reason != DROP_COUNT)) {
 		rte_node_enqueue_x1(graph, node, node_drop(w, node, m, reason), m);
 		return;
@@ -162,9 +169,10 @@ static uint16_t flood(struct rte_graph *graph, struct rte_node *node, void **obj
 {
 	struct worker *w = node_worker(node);
 	unsigned int budget = COPIES_MAX;
+	const uint64_t now = rte_rdtsc();
 
 	for (unsigned int i = 0; i < n; i++)
-		flood_one(graph, node, w, objs[i], &budget);
+		flood_one(graph, node, w, objs[i], &budget, now);
 	return n;
 }
 

@@ -16,6 +16,8 @@
 
 #include <rte_common.h>
 
+#include "dataplane/tables/storm.h"
+
 /* A list's line as a field. */
 #define COUNTER_FIELD(name) uint64_t name;
 
@@ -28,13 +30,29 @@ struct punt_stats {
 	PUNT_COUNTERS(COUNTER_FIELD)
 };
 
+/* Flooded frames by class as meters let them pass, then those above the rate: in enum storm_class's
+ * order both. */
+#define STORM_COUNTERS(X)                                                                          \
+	X(flood_broadcast)                                                                         \
+	X(flood_unknown)                                                                           \
+	X(flood_multicast)                                                                         \
+	X(flood_broadcast_drops)                                                                   \
+	X(flood_unknown_drops)                                                                     \
+	X(flood_multicast_drops)
+
+/* By access port. */
+struct storm_stats {
+	STORM_COUNTERS(COUNTER_FIELD)
+};
+
 /* By bridge domain; octets are of inner frames. */
 #define SEGMENT_COUNTERS(X)                                                                        \
 	X(encap_packets)                                                                           \
 	X(encap_bytes)                                                                             \
 	X(decap_packets)                                                                           \
 	X(decap_bytes)                                                                             \
-	X(flood_packets) /* frames, not copies */
+	X(flood_packets) /* frames, not copies */                                                  \
+	STORM_COUNTERS(X)
 
 struct segment_stats {
 	SEGMENT_COUNTERS(COUNTER_FIELD)

@@ -38,6 +38,7 @@ struct tables *tables_create(const struct tables_options *options)
 	DEFAULT(max_nhgs, 4096);
 	DEFAULT(max_routes, 16384);
 	DEFAULT(max_deep, 1024);
+	DEFAULT(clock_hz, 1000000000);
 	if (o->max_nhgs > FIB4_MAX_NHG || o->max_bds == UINT16_MAX) {
 		rc = -EINVAL;
 		goto out;
@@ -52,6 +53,9 @@ struct tables *tables_create(const struct tables_options *options)
 	if (rc != 0)
 		goto out;
 	rc = nhg_tbl_init(&t->nhgs, &t->rcu, o->max_nhgs, &t->adjs, &t->ports);
+	if (rc != 0)
+		goto out;
+	rc = limits_init(&t->limits, PORT_TBL_MAX, o->max_bds, o->clock_hz);
 	if (rc != 0)
 		goto out;
 	errno = ENOMEM;
@@ -82,6 +86,7 @@ void tables_destroy(struct tables *t)
 	vtep_tbl_fini(&t->vteps);
 	bd_tbl_destroy(t->bds);
 	fdb_destroy(t->fdb);
+	limits_fini(&t->limits);
 	free(t);
 }
 

@@ -15,6 +15,7 @@
 #include "dataplane/tables/bd.h"
 #include "dataplane/tables/fdb.h"
 #include "dataplane/tables/fib4.h"
+#include "dataplane/tables/limit.h"
 #include "dataplane/tables/nhg.h"
 #include "dataplane/tables/port_tbl.h"
 #include "dataplane/tables/rcu.h"
@@ -30,6 +31,7 @@ struct tables_options {
 	uint16_t max_nhgs;        /* 4096 */
 	uint32_t max_routes;      /* 16384 */
 	uint32_t max_deep;        /* 1024: /24 networks with longer routes in them */
+	uint64_t clock_hz;        /* of the clock that workers meter by; 1 GHz */
 };
 
 struct tables {
@@ -41,6 +43,7 @@ struct tables {
 	struct adj_tbl adjs;
 	struct nhg_tbl nhgs;
 	struct fib4 *fib;
+	struct limits limits;
 	struct tables_options options; /* with defaults filled in */
 };
 

@@ -147,6 +147,9 @@ struct rig *rig_open(const struct rig_options *options)
 		.pps = {1000000, 1000000, 1000000, 1000000, 1000000},
 		.burst = {100000, 100000, 100000, 100000, 100000},
 	};
+	static const struct storm_pps unlimited = {
+		.pps = {STORM_PPS_MAX, STORM_PPS_MAX, STORM_PPS_MAX},
+	};
 	struct rig *rig = calloc(1, sizeof(*rig));
 	struct dataplane_options o = {
 		.mbufs = options != NULL && options->mbufs != 0 ? options->mbufs : 2047,
@@ -161,6 +164,8 @@ struct rig *rig_open(const struct rig_options *options)
 		o.tables.max_macs = options->max_macs;
 	rig->dp = dataplane_create(&o);
 	assert_non_null(rig->dp);
+	if (options == NULL || !options->storm)
+		storm_set_default(&rig->dp->tables->limits.storm, &unlimited, &unlimited);
 	for (unsigned int i = 0; i < RIG_PORTS; i++) {
 		rig->rx[i] = world.rx[i];
 		rig->tx[i] = world.tx[i];

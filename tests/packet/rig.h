@@ -34,6 +34,7 @@ struct rig_options {
 	unsigned int mbufs;               /* 0 = 2047 */
 	uint32_t max_macs;
 	bool no_learn; /* the mirror alone makes FDB entries */
+	bool storm;    /* the product's rates of flooded frames; else far above what tests send */
 };
 
 struct rig {
