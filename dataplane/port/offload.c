@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane/port/octets.h"
+
 #define ETH_HLEN       14
 #define ETHERTYPE_IP4  0x0800
 #define ETHERTYPE_IP6  0x86dd
@@ -19,95 +21,25 @@
 #define UDP_HLEN       8
 #define VXLAN_HLEN     8
 #define VXLAN_PORT     4789
+#define VXLAN_PORT_OLD 8472 /* Linux's own before IANA's */
+#define GENEVE_HLEN    8
+#define GENEVE_PORT    6081
+#define GRE_HLEN       4
+#define GRE_KEY        0x2000
+#define GRE_OTHERS     0xdfff /* checksum, sequence number, version and the like */
+#define ETHERTYPE_ETH  0x6558
+#define PROTO_IP4      4
 #define PROTO_TCP      6
 #define PROTO_UDP      17
+#define PROTO_IP6      41
+#define PROTO_GRE      47
+#define PROTO_SCTP     132
+#define SCTP_CSUM      8 /* offset, no other protocol's */
 #define TCP_FIN        0x01
 #define TCP_PSH        0x08
 #define TCP_CWR        0x80
 #define TAGS_MAX       2
 #define EXTENSIONS_MAX 8
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-/*
- * The sum of RFC 1071 in the machine's byte order: its fold, stored as it is, is right on either
- * kind of machine. 64 bits take more 32-bit words than a frame has.
- */
-static uint64_t sum_add(uint64_t sum, const uint8_t *p, size_t n)
-{
-	uint32_t word;
-	uint16_t half;
-
-	for (; n >= sizeof(word); n -= sizeof(word), p += sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		sum += word;
-	}
-	if (n >= sizeof(half)) {
-		memcpy(&half, p, sizeof(half));
-		sum += half;
-		p += sizeof(half);
-		n -= sizeof(half);
-	}
-	if (n > 0) {
-		half = 0;
-		memcpy(&half, p, 1);
-		sum += half;
-	}
-	return sum;
-}
-
-static uint64_t sum_add16(uint64_t sum, uint32_t value)
-{
-	uint8_t octets[2];
-
-	put16(octets, value);
-	return sum_add(sum, octets, sizeof(octets));
-}
-
-/* Fold, complement and store at `p`. */
-static void sum_store(uint8_t *p, uint64_t sum, bool never_zero)
-{
-	uint16_t folded;
-
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	folded = (uint16_t)~sum;
-	if (folded == 0 && never_zero)
-		folded = 0xffff;
-	memcpy(p, &folded, sizeof(folded));
-}
-
-int offload_csum_finish(uint8_t *frame, size_t len, uint16_t csum_start, uint16_t csum_offset)
-{
-	const size_t at = (size_t)csum_start + csum_offset;
-
-	if (csum_start < ETH_HLEN || at + sizeof(uint16_t) > len)
-		return -EBADMSG;
-	sum_store(frame + at, sum_add(0, frame + csum_start, len - csum_start), true);
-	return 0;
-}
 
 /* Where the headers of one Ethernet frame are. */
 struct layers {
@@ -177,6 +109,116 @@ static int layers_parse(const uint8_t *frame, size_t len, uint32_t l2, struct la
 	return -EBADMSG;
 }
 
+/* What a header says it carries, at `at`: Ethernet, IPv4 or IPv6. */
+static int inner_parse(
+	const uint8_t *frame, size_t len, uint32_t at, uint16_t type, struct layers *layers)
+{
+	if (type == ETHERTYPE_ETH)
+		return layers_parse(frame, len, at, layers);
+	if (type == ETHERTYPE_IP4)
+		return ip4_parse(frame, len, at, layers);
+	if (type == ETHERTYPE_IP6)
+		return ip6_parse(frame, len, at, layers);
+	return -EBADMSG;
+}
+
+/* VXLAN or Geneve in UDP: by port, or, when `l4` is not 0, whichever leads to a header there. */
+static int udp_tunnel_parse(const uint8_t *frame, size_t len, const struct layers *outer,
+	uint32_t l4, struct layers *in)
+{
+	const uint32_t at = outer->l4 + UDP_HLEN;
+	const uint16_t port = get16(frame + outer->l4 + 2);
+	const bool vxlan = port == VXLAN_PORT || port == VXLAN_PORT_OLD;
+
+	/* either header is 8 octets */
+	if (at + VXLAN_HLEN > len)
+		return -EBADMSG;
+	if ((vxlan || (l4 != 0 && port != GENEVE_PORT)) &&
+		layers_parse(frame, len, at + VXLAN_HLEN, in) == 0 && (l4 == 0 || in->l4 == l4))
+		return 0;
+	if (vxlan || (port != GENEVE_PORT && l4 == 0) || frame[at] >> 6 != 0)
+		return -EBADMSG;
+	return inner_parse(
+		frame, len, at + GENEVE_HLEN + (frame[at] & 0x3fU) * 4, get16(frame + at + 2), in);
+}
+
+/* The headers inside those of a tunnel, one level as Linux segments it. */
+static int tunnel_parse(const uint8_t *frame, size_t len, const struct layers *outer, uint32_t l4,
+	struct layers *in)
+{
+	uint16_t flags;
+
+	switch (outer->proto) {
+	case PROTO_UDP:
+		return outer->l4 + UDP_HLEN > len ? -EBADMSG
+						  : udp_tunnel_parse(frame, len, outer, l4, in);
+	case PROTO_GRE:
+		if (outer->l4 + GRE_HLEN > len)
+			return -EBADMSG;
+		flags = get16(frame + outer->l4);
+		if ((flags & GRE_OTHERS) != 0)
+			return -EBADMSG;
+		return inner_parse(frame, len,
+			outer->l4 + GRE_HLEN + ((flags & GRE_KEY) != 0 ? 4U : 0),
+			get16(frame + outer->l4 + 2), in);
+	case PROTO_IP4:
+		return ip4_parse(frame, len, outer->l4, in);
+	case PROTO_IP6:
+		return ip6_parse(frame, len, outer->l4, in);
+	default:
+		return -EBADMSG;
+	}
+}
+
+/* The CRC of SCTP (RFC 9260 appendix A), four bits at a time: it is rare. */
+static uint32_t crc32c(const uint8_t *p, size_t n)
+{
+	static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+		0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6,
+		0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+	uint32_t crc = 0xffffffff;
+
+	for (; n > 0; n--, p++) {
+		crc ^= *p;
+		crc = crc >> 4 ^ nibble[crc & 15];
+		crc = crc >> 4 ^ nibble[crc & 15];
+	}
+	return ~crc;
+}
+
+/* Is the transport header at `l4` one of SCTP? */
+static bool is_sctp(const uint8_t *frame, size_t len, uint32_t l4)
+{
+	struct layers outer, in;
+
+	if (layers_parse(frame, len, 0, &outer) < 0)
+		return false;
+	if (outer.l4 == l4)
+		return outer.proto == PROTO_SCTP;
+	return tunnel_parse(frame, len, &outer, l4, &in) == 0 && in.l4 == l4 &&
+	       in.proto == PROTO_SCTP;
+}
+
+int offload_csum_finish(uint8_t *frame, size_t len, uint16_t csum_start, uint16_t csum_offset)
+{
+	const size_t at = (size_t)csum_start + csum_offset;
+
+	if (csum_start < ETH_HLEN || at + sizeof(uint16_t) > len)
+		return -EBADMSG;
+	if (csum_offset == SCTP_CSUM && at + sizeof(uint32_t) <= len &&
+		is_sctp(frame, len, csum_start)) {
+		uint32_t crc;
+
+		memset(frame + at, 0, sizeof(crc));
+		crc = crc32c(frame + csum_start, len - csum_start);
+		for (unsigned int i = 0; i < sizeof(crc); i++, crc >>= 8)
+			frame[at + i] = (uint8_t)crc;
+		return 0;
+	}
+	sum_store(frame + at, sum_add(0, frame + csum_start, len - csum_start), true);
+	return 0;
+}
+
 int offload_gso_init(
 	struct offload_gso *gso, const struct virtio_net_hdr *vh, const uint8_t *frame, size_t len)
 {
@@ -199,11 +241,9 @@ int offload_gso_init(
 	rc = layers_parse(frame, len, 0, &in);
 	if (rc < 0)
 		return rc;
-	if (in.proto == PROTO_UDP && in.l4 + UDP_HLEN + VXLAN_HLEN <= len &&
-		get16(frame + in.l4 + 2) == VXLAN_PORT &&
-		(!udp || (partial && vh->csum_start != in.l4))) {
+	if (in.proto != (udp ? PROTO_UDP : PROTO_TCP) || (partial && vh->csum_start != in.l4)) {
 		outer = in;
-		rc = layers_parse(frame, len, outer.l4 + UDP_HLEN + VXLAN_HLEN, &in);
+		rc = tunnel_parse(frame, len, &outer, partial ? vh->csum_start : 0, &in);
 		if (rc < 0)
 			return rc;
 	}
@@ -213,6 +253,7 @@ int offload_gso_init(
 		.gso_size = vh->gso_size,
 		.l3_v6 = in.v6,
 		.outer_v6 = outer.v6,
+		.outer_udp = outer.proto == PROTO_UDP,
 		.udp = udp,
 	};
 	if (in.proto != (udp ? PROTO_UDP : PROTO_TCP))
@@ -243,6 +284,12 @@ int offload_gso_init(
 	return 0;
 }
 
+void offload_gso_vxlan_plain(struct offload_gso *gso)
+{
+	if (gso->udp && gso->outer_l4 == 0 && get16(gso->frame + gso->l4 + 2) == VXLAN_PORT)
+		gso->csum_zero = true;
+}
+
 /* Write an IP header's length, identification and checksum; `l4_len` is header and payload. */
 static void ip_finish(
 	uint8_t *header, uint16_t l3, uint16_t l4, bool v6, uint32_t l4_len, uint16_t index)
@@ -264,12 +311,9 @@ static void ip_finish(
 static void l4_sum(struct offload_segment *s, uint16_t l3, uint16_t l4, bool v6, uint8_t proto,
 	uint32_t csum_at, bool never_zero)
 {
-	const uint8_t *addresses = s->header + l3 + (v6 ? 8 : 12);
-	const uint32_t l4_len = (uint32_t)(s->header_len - l4) + s->payload_len;
-	uint64_t sum = sum_add(0, addresses, v6 ? 32 : 8);
+	const uint32_t l4_len = (uint32_t)(s->header_len - l4) + s->payload_len; /* <= 65535 */
+	uint64_t sum = sum_pseudo(s->header + l3, v6, proto, l4_len);
 
-	sum = sum_add16(sum, proto);
-	sum = sum_add16(sum, l4_len); /* never above 65535 */
 	put16(s->header + csum_at, 0);
 	sum = sum_add(sum, s->header + l4, (size_t)(s->header_len - l4));
 	sum = sum_add(sum, s->payload, s->payload_len);
@@ -293,7 +337,9 @@ bool offload_gso_next(struct offload_gso *gso, struct offload_segment *s)
 		gso->index);
 	if (gso->udp) {
 		put16(l4 + 4, UDP_HLEN + take);
-		if (!gso->csum_zero)
+		if (gso->csum_zero)
+			put16(l4 + 6, 0);
+		else
 			l4_sum(s, gso->l3, gso->l4, gso->l3_v6, PROTO_UDP, gso->l4 + 6U, true);
 	} else {
 		put32(l4 + 4, get32(l4 + 4) + (uint32_t)gso->index * gso->gso_size);
@@ -309,8 +355,9 @@ bool offload_gso_next(struct offload_gso *gso, struct offload_segment *s)
 
 		ip_finish(s->header, gso->outer_l3, gso->outer_l4, gso->outer_v6, outer_len,
 			gso->index);
-		put16(udp + 4, outer_len);
-		if (get16(udp + 6) != 0)
+		if (gso->outer_udp)
+			put16(udp + 4, outer_len);
+		if (gso->outer_udp && get16(udp + 6) != 0)
 			l4_sum(s, gso->outer_l3, gso->outer_l4, gso->outer_v6, PROTO_UDP,
 				gso->outer_l4 + 6U, true);
 	}

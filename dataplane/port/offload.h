@@ -5,8 +5,9 @@
  * Pure functions on octets, no DPDK: used by packet.c before the graph, and by the holder's pump.
  * Everything in header and frame is untrusted: what contradicts itself is refused with -EBADMSG.
  *
- * A super-frame may itself be VXLAN (a plain Linux VTEP behind a virtual interface): outer IP and
- * UDP are then carried along, segment by segment.
+ * A super-frame may itself be in a tunnel, one level deep (a Linux VTEP or a cluster's network
+ * behind a virtual interface): VXLAN, Geneve, GRE without checksum and sequence number, IP in IP.
+ * Outer headers are then carried along, segment by segment.
  */
 #pragma once
 
@@ -34,7 +35,8 @@ static inline bool offload_none(const struct virtio_net_hdr *vh)
  * Finish the checksum of the `len` octets at `frame`: the ones' complement sum from `csum_start` to
  * the end is folded in at csum_start + csum_offset, where the pseudo header's sum already is
  * (RFC 1071). `csum_start` counts from `frame`. A UDP sum that comes out as zero is written as
- * 0xffff (RFC 768). Returns 0, or -EBADMSG when the positions lie outside the frame.
+ * 0xffff (RFC 768). Of SCTP it is the CRC of RFC 9260, as Linux means it there. Returns 0, or
+ * -EBADMSG when the positions lie outside the frame.
  */
 int offload_csum_finish(uint8_t *frame, size_t len, uint16_t csum_start, uint16_t csum_offset);
 
@@ -47,9 +49,9 @@ struct offload_gso {
 	uint16_t gso_size;           /* payload of each segment but the last */
 	uint16_t index;              /* of the next segment */
 	uint16_t l3, l4;             /* offsets of the innermost IP and TCP/UDP headers */
-	uint16_t outer_l3, outer_l4; /* VXLAN's, 0 = not encapsulated */
-	bool l3_v6, outer_v6, udp;
-	bool csum_zero; /* UDP without checksum: stays so */
+	uint16_t outer_l3, outer_l4; /* the tunnel's, 0 = none; outer_l4 is behind its IP header */
+	bool l3_v6, outer_v6, outer_udp, udp;
+	bool csum_zero; /* UDP without checksum */
 };
 
 /* One frame of the walk: `header` then `payload`. */
@@ -62,12 +64,18 @@ struct offload_segment {
 
 /*
  * Prepare to segment the `len` octets at `frame`, described by `vh` in the machine's byte order (as
- * AF_PACKET gives it): TCP over IPv4 or IPv6, UDP_L4; an optional 802.1Q or 802.1ad tag, IPv6
- * extension headers, VXLAN around it. Returns 0, or -EBADMSG: unknown kind, headers that do not fit
- * the kind or lie outside the frame, fragment, gso_size too small.
+ * AF_PACKET gives it): TCP over IPv4 or IPv6, UDP_L4; up to two 802.1Q or 802.1ad tags, IPv6
+ * extension headers, a tunnel around it. Returns 0, or -EBADMSG: unknown kind, headers that do not
+ * fit the kind or lie outside the frame, fragment, gso_size too small.
  */
 int offload_gso_init(
 	struct offload_gso *gso, const struct virtio_net_hdr *vh, const uint8_t *frame, size_t len);
+
+/*
+ * If it is plain UDP to VXLAN's port, give its datagrams no checksum (RFC 7348 section 5, RFC
+ * 6935): they are VTEPs' packets put together by coalesce.h, which had none.
+ */
+void offload_gso_vxlan_plain(struct offload_gso *gso);
 
 /*
  * Give the next segment: lengths, IPv4 identification (counting up) and header checksum, TCP

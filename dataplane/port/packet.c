@@ -4,7 +4,8 @@
  * A message is received straight into an mbuf; what does not fit (super-frames, jumbo frames) goes
  * on into the slot's overflow buffer, whose front then takes the mbuf's part, so that the frame is
  * in one piece to be segmented or chained. Checksums are finished here, tags that the kernel took
- * off are put back, so that the graph sees whole, ordinary frames.
+ * off are put back, so that the graph sees whole, ordinary frames. On sending, frames of one flow
+ * are put together again (coalesce.h).
  *
  * Invariant: slots [next, count) hold received messages that the graph has not had yet; `gso` walks
  * slot `next` when `walking`.
@@ -12,6 +13,7 @@
 #include "dataplane/port/port.h"
 #include "dataplane/port/packet.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@
 #include <linux/netlink.h>
 #include <linux/virtio_net.h>
 
+#include "dataplane/port/coalesce.h"
 #include "dataplane/port/mbuf_copy.h"
 #include "dataplane/port/offload.h"
 #include "dataplane/port/wirelink.h"
@@ -35,6 +38,8 @@
 #define FRAME_MAX    (65536 + 128) /* the largest skb that is no BIG TCP */
 #define LINEAR_FRONT 64            /* room for a tag before a frame in a linear buffer */
 #define TAG_LEN      4
+
+static_assert(PORT_BURST <= COALESCE_FRAMES, "a burst is coalesced at once");
 
 struct slot {
 	struct virtio_net_hdr vh;
@@ -56,7 +61,10 @@ struct packet_queue {
 	struct mmsghdr rx[SLOTS];
 	struct mmsghdr tx[SLOTS];
 	struct iovec tx_iov[TX_IOVS];
-	struct virtio_net_hdr tx_vh; /* zero: our frames are finished */
+	const struct coalesce_run *tx_run[SLOTS]; /* what message i is */
+	struct coalesce co;
+	struct coalesce_frame tx_frame[COALESCE_FRAMES];
+	bool coalesce; /* the kernel takes super-frames */
 	struct slot slots[SLOTS];
 	uint8_t *buffers;
 	size_t buffers_size;
@@ -175,6 +183,10 @@ static bool slot_take(struct port *port, struct packet_queue *q, struct rte_mbuf
 				port->stats.rx_offload_bad++;
 				return false;
 			}
+			/* VTEPs' packets had no checksum before they were one, and need none here
+			 */
+			if (port->spec.role == PORT_ROLE_UPLINK)
+				offload_gso_vxlan_plain(&q->gso);
 			port->stats.rx_super_frames++;
 			q->walking = true;
 			return false;
@@ -250,29 +262,89 @@ static uint16_t packet_rx_burst(
 	return got;
 }
 
-/* Send the prepared messages; frame i is pkts[i]. A frame that the kernel refuses is passed over.
- */
-static unsigned int messages_send(struct packet_queue *q, unsigned int n)
+/* The pieces of a run's message: virtio header, then a frame as it is or the one head of several
+ * and their payloads. Returns how many. */
+static unsigned int run_pieces(const struct coalesce *co, const struct coalesce_run *run,
+	struct rte_mbuf *const *pkts, struct iovec *iov)
+{
+	unsigned int n = 0;
+
+	iov[n++] = (struct iovec){(void *)(uintptr_t)&run->vh, sizeof(run->vh)};
+	if (run->frames == 1) {
+		for (const struct rte_mbuf *m = pkts[run->first]; m != NULL; m = m->next)
+			iov[n++] = (struct iovec){rte_pktmbuf_mtod(m, void *), m->data_len};
+		return n;
+	}
+	iov[n++] = (struct iovec){(void *)(uintptr_t)run->head, run->head_len};
+	for (unsigned int i = run->first; i != COALESCE_FRAMES; i = co->next[i])
+		iov[n++] = (struct iovec){rte_pktmbuf_mtod_offset(pkts[i], void *, run->head_len),
+			(size_t)pkts[i]->data_len - run->head_len};
+	return n;
+}
+
+/* Kernels before Linux 6.2 refuse UDP super-frames: never again, and these frames one by one. */
+static unsigned int run_refused(struct port *port, struct packet_queue *q,
+	const struct coalesce_run *run, struct rte_mbuf *const *pkts)
+{
+	static const struct virtio_net_hdr none;
+	unsigned int sent = 0;
+
+	if (q->coalesce)
+		log_info("port_no_super_frames", "port=%s", port->spec.name);
+	q->coalesce = false;
+	for (unsigned int i = run->first; i != COALESCE_FRAMES; i = q->co.next[i]) {
+		struct iovec iov[2] = {
+			{(void *)(uintptr_t)&none, sizeof(none)},
+			{rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->data_len},
+		};
+		const struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 2};
+
+		sent += sendmsg(q->fd, &mh, MSG_DONTWAIT) > 0;
+	}
+	return sent;
+}
+
+/* Send the prepared messages. A frame that the kernel refuses is passed over. Returns how many
+ * frames were sent. */
+static unsigned int messages_send(
+	struct port *port, struct packet_queue *q, struct rte_mbuf *const *pkts, unsigned int n)
 {
 	unsigned int at = 0, sent = 0;
 
 	while (at < n) {
 		const int r = sendmmsg(q->fd, q->tx + at, n - at, MSG_DONTWAIT);
 
-		if (r > 0) {
-			at += (unsigned int)r;
-			sent += (unsigned int)r;
-			continue;
+		for (int i = 0; i < r; i++, at++) {
+			sent += q->tx_run[at]->frames;
+			port->stats.tx_super_frames += q->tx_run[at]->frames > 1;
 		}
-		if (r < 0 && errno == EINTR)
+		if (r > 0 || (r < 0 && errno == EINTR))
 			continue;
+		if (r < 0 && errno == EINVAL && q->tx_run[at]->frames > 1)
+			sent += run_refused(port, q, q->tx_run[at], pkts);
 		/* EMSGSIZE and ENOBUFS concern this frame; the rest of a burst to a device that is
 		 * down or to a full socket would only cost a call each */
-		if (r < 0 && errno != EMSGSIZE && errno != ENOBUFS && errno != EINVAL)
+		else if (r < 0 && errno != EMSGSIZE && errno != ENOBUFS && errno != EINVAL)
 			break;
 		at++;
 	}
 	return sent;
+}
+
+/* Sort a burst into runs; without coalescing, and frames in several mbufs, into runs of one. */
+static void runs_make(
+	struct port *port, struct packet_queue *q, struct rte_mbuf *const *pkts, unsigned int n)
+{
+	const enum coalesce_kind kind =
+		port->spec.role == PORT_ROLE_ACCESS ? COALESCE_TCP : COALESCE_VXLAN;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct coalesce_frame *f = &q->tx_frame[i];
+
+		f->octets = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
+		f->len = q->coalesce && n > 1 && pkts[i]->nb_segs == 1 ? pkts[i]->data_len : 0;
+	}
+	coalesce(&q->co, kind, q->tx_frame, n);
 }
 
 static uint16_t packet_tx_burst(
@@ -281,27 +353,29 @@ static uint16_t packet_tx_burst(
 	struct packet_queue *q = port->priv;
 	unsigned int messages = 0, iovs = 0, sent = 0;
 	uint64_t octets = 0;
-	uint16_t i;
 
 	RTE_SET_USED(queue);
-	for (i = 0; i < n; i++) {
-		const struct rte_mbuf *m;
+	runs_make(port, q, pkts, n);
+	for (unsigned int i = 0; i < n; i++)
+		octets += pkts[i]->pkt_len;
+	for (unsigned int i = 0; i < q->co.n; i++) {
+		const struct coalesce_run *run = &q->co.runs[i];
+		const unsigned int most =
+			2U + (run->frames > 1 ? run->frames : pkts[run->first]->nb_segs);
 
-		if (1U + pkts[i]->nb_segs > TX_IOVS)
+		if (most > TX_IOVS)
 			continue; /* no frame is in so many pieces */
-		if (messages == SLOTS || iovs + 1 + pkts[i]->nb_segs > TX_IOVS) {
-			sent += messages_send(q, messages);
+		if (iovs + most > TX_IOVS) {
+			sent += messages_send(port, q, pkts, messages);
 			messages = iovs = 0;
 		}
+		q->tx_run[messages] = run;
 		q->tx[messages].msg_hdr.msg_iov = &q->tx_iov[iovs];
-		q->tx_iov[iovs++] = (struct iovec){&q->tx_vh, sizeof(q->tx_vh)};
-		for (m = pkts[i]; m != NULL; m = m->next)
-			q->tx_iov[iovs++] =
-				(struct iovec){rte_pktmbuf_mtod(m, void *), m->data_len};
-		q->tx[messages++].msg_hdr.msg_iovlen = 1U + pkts[i]->nb_segs;
-		octets += pkts[i]->pkt_len;
+		q->tx[messages].msg_hdr.msg_iovlen =
+			run_pieces(&q->co, run, pkts, &q->tx_iov[iovs]);
+		iovs += (unsigned int)q->tx[messages++].msg_hdr.msg_iovlen;
 	}
-	sent += messages_send(q, messages);
+	sent += messages_send(port, q, pkts, messages);
 	port->stats.tx_packets += sent;
 	port->stats.tx_drops += (uint64_t)n - sent;
 	if (sent == n)
@@ -438,6 +512,7 @@ int packet_port_open(struct port *port, const struct port_options *options)
 	if (q == NULL)
 		return -ENOMEM;
 	q->fd = port->spec.packet_fd;
+	q->coalesce = true;
 	q->room = (uint16_t)(rte_pktmbuf_data_room_size(port->pool) - RTE_PKTMBUF_HEADROOM);
 	q->buffers_size = SLOTS * linear_size;
 	q->buffers = mmap(NULL, q->buffers_size, PROT_READ | PROT_WRITE,

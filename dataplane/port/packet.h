@@ -13,7 +13,7 @@
 /*
  * Open an AF_PACKET socket of the calling thread's namespace, bound to `ifindex`: SOCK_RAW, all
  * protocols, non-blocking, close-on-exec, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING, PACKET_AUXDATA
- * (the VLAN tag that the kernel took off), PACKET_QDISC_BYPASS, promiscuous. Needs CAP_NET_RAW and
+ * (the VLAN tag that the kernel took off), promiscuous. Needs CAP_NET_RAW and
  * CAP_NET_ADMIN. Returns the descriptor, or a negative errno.
  */
 int packet_socket_open(uint32_t ifindex);

@@ -31,6 +31,7 @@ int packet_socket_open(uint32_t ifindex)
 		.mr_type = PACKET_MR_PROMISC,
 	};
 	int rc;
+	/* no PACKET_QDISC_BYPASS: it drops super-frames that a device cannot segment itself */
 	/* protocol 0: nothing is received before bind() names the interface */
 	const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -39,7 +40,6 @@ int packet_socket_open(uint32_t ifindex)
 	if ((rc = option_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1)) < 0 ||
 		(rc = option_set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)) < 0 ||
 		(rc = option_set(fd, SOL_PACKET, PACKET_AUXDATA, 1)) < 0 ||
-		(rc = option_set(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1)) < 0 ||
 		(rc = option_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, PACKET_SOCKET_BUFFER)) < 0 ||
 		(rc = option_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, PACKET_SOCKET_BUFFER)) < 0)
 		goto out;

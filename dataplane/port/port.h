@@ -43,6 +43,7 @@ struct port;
 	X(rx_csum_finished) /* frames whose checksum was completed here */                         \
 	X(rx_super_frames)  /* super-frames that were segmented here */                            \
 	X(rx_segments)      /* frames that came out of them (also in rx_packets) */                \
+	X(tx_super_frames)  /* super-frames that several frames were sent as (coalesce.h) */       \
 	X(rx_kernel_drops)  /* lost before us: socket buffer full, device's imissed; refreshed by  \
 			     * port_stats_refresh() */
 

@@ -142,10 +142,11 @@ static void counters_print(struct port *port)
 
 	port_stats_refresh(port);
 	printf("port %s rx_packets=%lu tx_packets=%lu tx_drops=%lu rx_errors=%lu offload_bad=%lu "
-	       "csum_finished=%lu super_frames=%lu segments=%lu kernel_drops=%lu no_mbuf=%lu\n",
+	       "csum_finished=%lu super_frames=%lu segments=%lu tx_super_frames=%lu kernel_drops=%lu "
+	       "no_mbuf=%lu\n",
 		port->spec.device, s->rx_packets, s->tx_packets, s->tx_drops, s->rx_errors,
 		s->rx_offload_bad, s->rx_csum_finished, s->rx_super_frames, s->rx_segments,
-		s->rx_kernel_drops, s->rx_no_mbuf);
+		s->tx_super_frames, s->rx_kernel_drops, s->rx_no_mbuf);
 }
 
 int main(int argc, char **argv)

@@ -97,6 +97,7 @@ def test(lab):
     assert checks["mbufs_lost"] == 0, checks
     assert counters["w0"]["super_frames"] > 50 and counters["w0"]["csum_finished"] > 0
     assert counters["w0"]["segments"] > 10000 - 1000
+    assert counters["w1"]["tx_super_frames"] > 200, counters
     for port in counters.values():
         assert port["offload_bad"] == 0 and port["kernel_drops"] == 0, port
     for ns in (left, right):

@@ -216,6 +216,177 @@ static void walk_check(const struct frame *f, const struct what *w)
 	assert_false(offload_gso_next(&gso, &s));
 }
 
+enum tunnel {
+	VXLAN_OTHER, /* a port that no table knows, found by where the checksum starts */
+	VXLAN_LINUX, /* 8472 */
+	GENEVE_ETHER,
+	GENEVE_IP,
+	GRE_ETHER,
+	GRE_IP,
+	IP_IN_IP,
+	TUNNELS,
+};
+
+/* Put a tunnel around `f`. Returns where the inner frame or packet begins. */
+static uint32_t tunnel_wrap(
+	struct frame *f, const struct frame *in, enum tunnel kind, bool v6, bool outer_v6)
+{
+	const bool ether = kind == VXLAN_OTHER || kind == VXLAN_LINUX || kind == GENEVE_ETHER ||
+			   kind == GRE_ETHER;
+	const uint32_t skip = ether ? 0 : in->l3, inside = in->len - skip;
+	const uint16_t type = ether ? 0x6558 : v6 ? 0x86dd : 0x0800;
+	uint8_t head[24] = {0};
+	uint32_t head_len = 0;
+	uint8_t proto = 17;
+
+	switch (kind) {
+	case VXLAN_OTHER:
+	case VXLAN_LINUX:
+		set_be(head + 2, kind == VXLAN_OTHER ? 12345 : 8472, 2);
+		head_len = 16;
+		break;
+	case GENEVE_ETHER:
+	case GENEVE_IP:
+		set_be(head + 2, 6081, 2);
+		head[8] = 2; /* 8 octets of options */
+		set_be(head + 10, type, 2);
+		head_len = 24;
+		break;
+	case GRE_ETHER:
+	case GRE_IP:
+		proto = 47;
+		set_be(head, 0x2000, 2);
+		set_be(head + 2, type, 2);
+		head_len = 8;
+		break;
+	default:
+		proto = v6 ? 41 : 4;
+		break;
+	}
+	if (proto == 17)
+		set_be(head + 4, head_len + inside, 2);
+	memcpy(f->octets, in->octets, 14);
+	set_be(f->octets + 12, outer_v6 ? 0x86dd : 0x0800, 2);
+	memset(f->octets + 14, 0, 40);
+	f->outer_l3 = 14;
+	f->outer_l4 = 14 + ip_put(f->octets + 14, outer_v6, false, false, proto, head_len + inside);
+	memcpy(f->octets + f->outer_l4, head, head_len);
+	memcpy(f->octets + f->outer_l4 + head_len, in->octets + skip, inside);
+	f->len = f->outer_l4 + head_len + inside;
+	f->l3 = f->outer_l4 + head_len + in->l3 - skip;
+	f->l4 = f->l3 + in->l4 - in->l3;
+	f->payload = f->l4 + in->payload - in->l4;
+	f->vh = in->vh;
+	f->vh.csum_start = (uint16_t)f->l4;
+	return f->outer_l4 + head_len;
+}
+
+/* Other tunnels than VXLAN of its own port: a tenant's cluster may use any. */
+static void test_tunnels(void **state)
+{
+	static struct frame in, f;
+	struct what w = {.payload = 5000, .gso_size = 1300};
+	uint8_t seg[2048];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * 2 * 2 * TUNNELS; i++) {
+		const enum tunnel kind = (enum tunnel)(i / 8);
+		const bool outer_v6 = i & 4;
+		struct offload_gso gso;
+		struct offload_segment s;
+		uint32_t index = 0, done = 0;
+
+		w.v6 = i & 1;
+		w.udp = (i & 2) != 0;
+		frame_make(&in, &w);
+		tunnel_wrap(&f, &in, kind, w.v6, outer_v6);
+		assert_int_equal(offload_gso_init(&gso, &f.vh, f.octets, f.len), 0);
+		for (; offload_gso_next(&gso, &s); index++, done += s.payload_len) {
+			const uint32_t len = s.header_len + s.payload_len;
+
+			memcpy(seg, s.header, s.header_len);
+			memcpy(seg + s.header_len, s.payload, s.payload_len);
+			ip_check(seg + 14, f.octets + 14, outer_v6, f.outer_l4 - 14,
+				len - f.outer_l4, index);
+			ip_check(seg + f.l3, f.octets + f.l3, w.v6, f.l4 - f.l3, len - f.l4, index);
+			l4_check(seg, f.l3, f.l4, w.v6, w.udp ? 17 : 6, len);
+			if (kind <= GENEVE_IP)
+				assert_int_equal(be(seg + f.outer_l4 + 4, 2), len - f.outer_l4);
+			/* all between stays as it is */
+			assert_memory_equal(seg + f.outer_l4 + (kind <= GENEVE_IP ? 8 : 0),
+				f.octets + f.outer_l4 + (kind <= GENEVE_IP ? 8 : 0),
+				f.l3 - f.outer_l4 - (kind <= GENEVE_IP ? 8 : 0));
+			assert_memory_equal(
+				seg + f.payload, f.octets + f.payload + done, s.payload_len);
+		}
+		assert_int_equal(done, w.payload);
+	}
+	/* GRE with checksum or sequence number cannot be segmented blindly */
+	w = (struct what){.payload = 3000, .gso_size = 1000};
+	frame_make(&in, &w);
+	for (unsigned int bit = 0; bit < 16; bit++) {
+		struct offload_gso gso;
+
+		tunnel_wrap(&f, &in, GRE_IP, false, false);
+		f.octets[f.outer_l4 + bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+		if (bit == 2) /* the key is gone, and four octets */
+			f.vh.csum_start = (uint16_t)(f.vh.csum_start - 4);
+		assert_int_equal(offload_gso_init(&gso, &f.vh, f.octets, f.len), -EBADMSG);
+	}
+}
+
+/* VTEPs' packets that were put together: no checksum; other UDP keeps its own. */
+static void test_vxlan_plain(void **state)
+{
+	static struct frame f;
+	const struct what w = {.udp = true, .payload = 5000, .gso_size = 1000};
+	struct offload_gso gso;
+	struct offload_segment s;
+
+	(void)state;
+	frame_make(&f, &w);
+	assert_int_equal(offload_gso_init(&gso, &f.vh, f.octets, f.len), 0);
+	offload_gso_vxlan_plain(&gso);
+	while (offload_gso_next(&gso, &s))
+		assert_int_not_equal(be(s.header + f.l4 + 6, 2), 0);
+	set_be(f.octets + f.l4 + 2, 4789, 2);
+	set_be(f.octets + f.l4 + 6, 0x1234, 2);
+	assert_int_equal(offload_gso_init(&gso, &f.vh, f.octets, f.len), 0);
+	offload_gso_vxlan_plain(&gso);
+	while (offload_gso_next(&gso, &s))
+		assert_int_equal(be(s.header + f.l4 + 6, 2), 0);
+}
+
+/* SCTP's checksum is a CRC; here it is made bit by bit. */
+static void test_sctp(void **state)
+{
+	static struct frame f;
+	struct what w = {.payload = 40, .gso_size = 1000};
+	uint8_t copy[256];
+	uint32_t crc = 0xffffffff;
+
+	(void)state;
+	frame_make(&f, &w);
+	f.octets[f.l3 + 9] = 132;
+	set_be(f.octets + f.l4 + 8, 0, 4);
+	memcpy(copy, f.octets, f.len);
+	assert_int_equal(offload_csum_finish(f.octets, f.len, (uint16_t)f.l4, 8), 0);
+	for (uint32_t i = f.l4; i < f.len; i++) {
+		crc ^= copy[i];
+		for (unsigned int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+	}
+	crc = ~crc;
+	for (unsigned int i = 0; i < 4; i++)
+		assert_int_equal(f.octets[f.l4 + 8 + i], crc >> 8 * i & 0xff);
+	memcpy(f.octets + f.l4 + 8, copy + f.l4 + 8, 4);
+	assert_memory_equal(f.octets, copy, f.len);
+	/* in another protocol that place is a sum */
+	f.octets[f.l3 + 9] = 6;
+	assert_int_equal(offload_csum_finish(f.octets, f.len, (uint16_t)f.l4, 8), 0);
+	assert_int_equal(plain_sum(0, f.octets + f.l4, f.len - f.l4), 0xffff);
+}
+
 static void what_random(struct what *w)
 {
 	w->v6 = rnd(2);
@@ -397,6 +568,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_segment_random),
 		cmocka_unit_test(test_segment_without_partial),
+		cmocka_unit_test(test_tunnels),
+		cmocka_unit_test(test_vxlan_plain),
+		cmocka_unit_test(test_sctp),
 		cmocka_unit_test(test_csum_finish),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_damage),
