@@ -85,6 +85,7 @@ struct worker *worker_create(const struct worker_options *o)
 	w->main_fd = o->main_fd;
 	w->main_sleeps = o->main_sleeps;
 	w->rates = o->rates != NULL ? *o->rates : policer_default;
+	control_times_init(&w->control, hz, WORKER_TICK_SHIFT);
 	w->graph_id = RTE_GRAPH_ID_INVALID;
 	w->tick_learn = (uint32_t)((hz / 1000 * LEARN_PAUSE_MS) >> WORKER_TICK_SHIFT);
 	w->tick_probe = (uint32_t)((hz / 1000 * PROBE_PAUSE_MS) >> WORKER_TICK_SHIFT);

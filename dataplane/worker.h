@@ -17,6 +17,7 @@
 #include <rte_mempool.h>
 #include <rte_ring.h>
 
+#include "dataplane/nodes/control.h"
 #include "dataplane/nodes/drop.h"
 #include "dataplane/nodes/latency.h"
 #include "dataplane/nodes/policer.h"
@@ -101,6 +102,7 @@ struct worker {
 	} * out;                  /* by port */
 	struct policer *policers; /* by port and class */
 	struct policer_rates rates;
+	struct control_times control;
 
 	/* sleeping */
 	struct pollfd *fds; /* [0] = wake_fd, then up to two a port */

@@ -53,9 +53,19 @@
 	X(TTL_EXPIRED, "ttl_expired", "VXLAN in transit whose TTL ended")                          \
 	X(MTU_EXCEEDED, "mtu_exceeded", "VXLAN in transit larger than the next link's MTU")        \
 	/* to and from the kernel */                                                               \
-	X(PUNT_RATE_ARP, "punt_rate_arp", "ARP or ND to the kernel above its rate")                \
-	X(PUNT_RATE_BGP, "punt_rate_bgp", "BGP to the kernel above its rate")                      \
-	X(PUNT_RATE_BFD, "punt_rate_bfd", "BFD to the kernel above its rate")                      \
+	X(PUNT_RATE_ARP, "punt_rate_arp",                                                          \
+		"ARP or ND of a session's MAC to the kernel above its rate")                       \
+	X(PUNT_RATE_ARP_NEW, "punt_rate_arp_new",                                                  \
+		"ARP or ND of others to the kernel above its rate")                                \
+	X(PUNT_RATE_BGP, "punt_rate_bgp", "BGP of sessions to the kernel above its rate")          \
+	X(PUNT_RATE_BGP_NEW, "punt_rate_bgp_new",                                                  \
+		"BGP without a session to the kernel above its rate")                              \
+	X(PUNT_RATE_BFD, "punt_rate_bfd", "BFD of sessions to the kernel above its rate")          \
+	X(PUNT_RATE_BFD_NEW, "punt_rate_bfd_new",                                                  \
+		"BFD without a session to the kernel above its rate")                              \
+	X(BFD_TTL, "bfd_ttl", "single-hop BFD with a TTL other than 255: it comes from afar")      \
+	X(BFD_MALFORMED, "bfd_malformed", "no whole BFD packet, or one that no peer can send")     \
+	X(BFD_FORGED, "bfd_forged", "BFD without our discriminator while its session lives")       \
 	X(PUNT_RATE_ICMP, "punt_rate_icmp", "ICMP to the kernel above its rate")                   \
 	X(PUNT_RATE_OTHER, "punt_rate_other", "anything else to the kernel above its rate")        \
 	X(VXLAN_PUNT, "vxlan_punt", "VXLAN that would go to the kernel, which must not see it")    \

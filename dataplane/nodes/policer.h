@@ -1,6 +1,7 @@
 /*
  * Token buckets for what goes to the kernel: one a port and class, so that a flood on one port or
- * of one class leaves the others' control traffic alone. Rates count packets, not octets.
+ * of one class leaves the others' control traffic alone. What belongs to sessions that live is a
+ * class apart from what only looks like it (control.h says which). Rates count packets, not octets.
  *
  * Each worker has its own buckets; nothing is shared.
  */
@@ -14,9 +15,12 @@
 #include "dataplane/nodes/drop.h"
 
 enum punt_class {
-	PUNT_ARP, /* ARP and neighbour discovery */
-	PUNT_BGP, /* TCP 179 */
-	PUNT_BFD, /* UDP 3784, 3785, 4784 (RFC 5881, 5883) */
+	PUNT_ARP,     /* ARP and neighbour discovery from a MAC that carries a session */
+	PUNT_ARP_NEW, /* of anybody else */
+	PUNT_BGP,     /* TCP 179, of a session that the kernel holds */
+	PUNT_BGP_NEW, /* without one, from a neighbour or VTEP; of strangers: PUNT_OTHER */
+	PUNT_BFD,     /* UDP 3784, 4784 (RFC 5881, 5883) with a discriminator of ours */
+	PUNT_BFD_NEW, /* without, from a neighbour or VTEP; echo */
 	PUNT_ICMP,
 	PUNT_OTHER,
 	PUNT_CLASSES,

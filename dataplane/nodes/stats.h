@@ -21,10 +21,31 @@
 /* A list's line as a field. */
 #define COUNTER_FIELD(name) uint64_t name;
 
+/* By class as its rate lets them pass, then those that it or a check of the class did not: in enum
+ * punt_class's order both. */
+#define PUNT_CLASS_COUNTERS(X)                                                                     \
+	X(arp)                                                                                     \
+	X(arp_new)                                                                                 \
+	X(bgp)                                                                                     \
+	X(bgp_new)                                                                                 \
+	X(bfd)                                                                                     \
+	X(bfd_new)                                                                                 \
+	X(icmp)                                                                                    \
+	X(other)                                                                                   \
+	X(arp_drops)                                                                               \
+	X(arp_new_drops)                                                                           \
+	X(bgp_drops)                                                                               \
+	X(bgp_new_drops)                                                                           \
+	X(bfd_drops)                                                                               \
+	X(bfd_new_drops)                                                                           \
+	X(icmp_drops)                                                                              \
+	X(other_drops)
+
 /* By port: to the kernel. Shown with the prefix "punt_". */
 #define PUNT_COUNTERS(X)                                                                           \
 	X(packets)                                                                                 \
-	X(drops) /* above a class's rate, or the TAP was full */
+	X(drops) /* above a class's rate, or the TAP was full */                                   \
+	PUNT_CLASS_COUNTERS(X)
 
 struct punt_stats {
 	PUNT_COUNTERS(COUNTER_FIELD)

@@ -6,6 +6,8 @@
  */
 #include "dataplane/nodes/node.h"
 
+#include "dataplane/nodes/control.h"
+
 #include <rte_ip.h>
 #include <rte_udp.h>
 
@@ -67,6 +69,8 @@ static uint16_t read_tap(
 			edges[i] = node_drop(w, node, m, DROP_KERNEL_VXLAN);
 		else
 			edges[i] = EDGE_PORT_TX;
+		if (likely(edges[i] == EDGE_PORT_TX))
+			control_sent(w->tables, &w->control, m, w->tick);
 	}
 	node_hand_on(graph, node, edges, (void **)pkts, n);
 	if (n < PORT_BURST)

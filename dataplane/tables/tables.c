@@ -27,6 +27,7 @@ struct tables *tables_create(const struct tables_options *options)
 	if (!t)
 		return NULL;
 	memset(t, 0, sizeof(*t));
+	guard_init(&t->guard);
 	o = &t->options;
 	if (options)
 		*o = *options;
@@ -122,10 +123,14 @@ int tables_adj_set(struct tables *t, uint16_t adj, const struct rte_ether_addr *
 	const struct rte_ether_addr *dst, uint16_t mtu)
 {
 	int rc = adj_set(&t->adjs, adj, src, dst, mtu);
+	const struct adj *now;
 	int refreshed;
 
 	if (rc <= 0)
 		return rc;
+	now = adj_get(&t->adjs, adj);
+	guard_neighbour(&t->guard, now->port, (const uint8_t *)&now->addr, sizeof(now->addr),
+		now->resolved);
 	refreshed = nhg_refresh_adj(&t->nhgs, adj);
 	return refreshed < 0 ? refreshed : rc;
 }

@@ -15,6 +15,7 @@
 #include "dataplane/tables/bd.h"
 #include "dataplane/tables/fdb.h"
 #include "dataplane/tables/fib4.h"
+#include "dataplane/tables/guard.h"
 #include "dataplane/tables/limit.h"
 #include "dataplane/tables/nhg.h"
 #include "dataplane/tables/port_tbl.h"
@@ -44,6 +45,7 @@ struct tables {
 	struct nhg_tbl nhgs;
 	struct fib4 *fib;
 	struct limits limits;
+	struct guard guard;
 	struct tables_options options; /* with defaults filled in */
 };
 

@@ -144,8 +144,8 @@ static int port_add(struct rig *rig, unsigned int i)
 struct rig *rig_open(const struct rig_options *options)
 {
 	static const struct policer_rates generous = {
-		.pps = {1000000, 1000000, 1000000, 1000000, 1000000},
-		.burst = {100000, 100000, 100000, 100000, 100000},
+		.pps = {[0 ... PUNT_CLASSES - 1] = 1000000},
+		.burst = {[0 ... PUNT_CLASSES - 1] = 100000},
 	};
 	static const struct storm_pps unlimited = {
 		.pps = {STORM_PPS_MAX, STORM_PPS_MAX, STORM_PPS_MAX},

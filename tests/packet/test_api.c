@@ -271,7 +271,7 @@ static void test_counters(void **state)
 	FREE(r);
 
 	r = ask(&s->client, AUDUMS__V1__DATAPLANE_REQUEST__ASK_NODES);
-	assert_int_equal(r->nodes->n_nodes, 11);
+	assert_int_equal(r->nodes->n_nodes, 12);
 	FREE(r);
 }
 

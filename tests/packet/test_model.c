@@ -147,7 +147,7 @@ static void overlay_make(struct run *r, struct frame_bytes *f, unsigned int port
 static void transit_make(struct run *r, struct frame_bytes *f, unsigned int port)
 {
 	frame_udp4(f, rig_mac(port), r->m.hop_mac[port], some_address(r), some_address(r),
-		(uint16_t)roll(r, 64), roll(r, 3) ? (uint16_t)(4788 + roll(r, 3)) : 3784,
+		(uint16_t)roll(r, 64), roll(r, 3) ? (uint16_t)(4788 + roll(r, 3)) : 3785,
 		roll(r, 1000));
 	switch (roll(r, 8)) {
 	case 0:

@@ -17,9 +17,15 @@
 
 /* Few at once, and so few a second that none comes back while a test runs. */
 static const struct policer_rates tight = {
-	.pps = {1, 1, 1, 1, 1},
-	.burst =
-		{[PUNT_ARP] = 3, [PUNT_BGP] = 4, [PUNT_BFD] = 5, [PUNT_ICMP] = 6, [PUNT_OTHER] = 7},
+	.pps = {[0 ... PUNT_CLASSES - 1] = 1},
+	.burst = {[PUNT_ARP] = 8,
+		[PUNT_ARP_NEW] = 3,
+		[PUNT_BGP] = 9,
+		[PUNT_BGP_NEW] = 4,
+		[PUNT_BFD] = 10,
+		[PUNT_BFD_NEW] = 5,
+		[PUNT_ICMP] = 6,
+		[PUNT_OTHER] = 7},
 };
 
 static void arp(struct frame_bytes *f)
@@ -70,9 +76,29 @@ static void udp(struct frame_bytes *f, uint16_t dport)
 	frame_udp4(f, rig_mac(UP0), HOP0, SITE_HOP0, US, 49200, dport, 24);
 }
 
+/* A control packet of a session that begins: Down, no discriminator of ours yet. */
+static void bfd_down(struct frame_bytes *f, uint16_t dport)
+{
+	size_t ip, at;
+
+	frame_reset(f);
+	frame_ether(f, rig_mac(UP0), HOP0, 0x0800);
+	ip = frame_ip4(f, SITE_HOP0, US, 17);
+	f->data[ip + 8] = 255;
+	at = frame_udp(f, 49200, dport);
+	frame_put32(f, 0x20400318);
+	frame_put32(f, 77);
+	frame_put32(f, 0);
+	frame_put32(f, 1000000);
+	frame_put32(f, 1000000);
+	frame_put32(f, 0);
+	frame_udp_finish(f, at);
+	frame_ip4_finish(f, ip);
+}
+
 static void bfd(struct frame_bytes *f)
 {
-	udp(f, 3784);
+	bfd_down(f, 3784);
 }
 
 static void bfd_echo(struct frame_bytes *f)
@@ -82,7 +108,7 @@ static void bfd_echo(struct frame_bytes *f)
 
 static void bfd_multihop(struct frame_bytes *f)
 {
-	udp(f, 4784);
+	bfd_down(f, 4784);
 }
 
 static void icmp(struct frame_bytes *f)
@@ -127,13 +153,13 @@ static const struct {
 	void (*make)(struct frame_bytes *f);
 	enum punt_class class;
 } kinds[] = {
-	{"arp", arp, PUNT_ARP},
-	{"nd", nd, PUNT_ARP},
-	{"bgp", bgp, PUNT_BGP},
-	{"bgp, other way", bgp_back, PUNT_BGP},
-	{"bfd", bfd, PUNT_BFD},
-	{"bfd echo", bfd_echo, PUNT_BFD},
-	{"bfd multihop", bfd_multihop, PUNT_BFD},
+	{"arp", arp, PUNT_ARP_NEW},
+	{"nd", nd, PUNT_ARP_NEW},
+	{"bgp", bgp, PUNT_BGP_NEW},
+	{"bgp, other way", bgp_back, PUNT_BGP_NEW},
+	{"bfd", bfd, PUNT_BFD_NEW},
+	{"bfd echo", bfd_echo, PUNT_BFD_NEW},
+	{"bfd multihop", bfd_multihop, PUNT_BFD_NEW},
 	{"icmp", icmp, PUNT_ICMP},
 	{"ssh", ssh, PUNT_OTHER},
 	{"ospf", ospf, PUNT_OTHER},
@@ -190,7 +216,7 @@ static void test_rates(void **state)
 			assert_true(rig_tap_recv(rig, UP0, &got));
 		}
 		kinds[i].make(&f);
-		if (kinds[i].class != PUNT_ARP && f.data[0] == 0x02)
+		if (kinds[i].class != PUNT_ARP_NEW && f.data[0] == 0x02)
 			memcpy(f.data, rig_mac(UP1), 6);
 		rig_send(rig, UP1, &f);
 		rig_run(rig);
