@@ -3,13 +3,15 @@
 # network when all are there. Services of packages that are installed (frr above all) are kept from
 # starting, now and at boot: a lab runs its own.
 #
-# usage: install-packages.sh [--check]
-#   --check   install nothing; list what is missing, exit status 1 when anything is
+# usage: install-packages.sh [--check] [--with SECTION]
+#   --check         install nothing; list what is missing, exit status 1 when anything is
+#   --with SECTION  also what the list has under [SECTION], which nobody else needs
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 list=$here/packages.txt
 policy=/usr/sbin/policy-rc.d
+section=
 
 say() { echo "install-packages: $*"; }
 die() { echo "install-packages: $*" >&2; exit 1; }
@@ -20,7 +22,7 @@ installed() {
 
 # Whether apt knows a package that can be installed.
 available() {
-	apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+	[ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n '/^  Candidate: [^(]/p')" ]
 }
 
 # The package of a line "a|b" that is there; empty when none is.
@@ -40,9 +42,13 @@ choice_of() {
 }
 
 missing_lines() {
-	local line
+	local line part=
 	while read -r line _; do
-		case $line in '' | '#'*) continue ;; esac
+		case $line in
+		'' | '#'*) continue ;;
+		'['*']') part=${line:1:-1}; continue ;;
+		esac
+		[ -z "$part" ] || [ "$part" = "$section" ] || continue
 		[ -n "$(present_of "$line")" ] || echo "$line"
 	done <"$list"
 }
@@ -68,10 +74,10 @@ guard_restore() {
 	fi
 }
 
-# Debian enables frr for the next boot; only a host that had it before keeps it.
+# Debian enables these for the next boot; only a host that had them before keeps them.
 services_disable() {
 	local s
-	for s in frr openvswitch-switch; do
+	for s in "$@"; do
 		if [ -n "$(command -v systemctl || true)" ] && [ -d /run/systemd/system ]; then
 			systemctl disable "$s" >/dev/null 2>&1 || true
 		elif [ -x "/etc/init.d/$s" ]; then
@@ -81,7 +87,16 @@ services_disable() {
 }
 
 main() {
-	local line p missing=() packages=() unknown=() frr_before=yes
+	local line p missing=() packages=() unknown=() services=() check=no
+
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--check) check=yes ;;
+		--with) section=${2:?$1 needs a value}; shift ;;
+		*) die "unknown option $1" ;;
+		esac
+		shift
+	done
 
 	[ -f "$list" ] || die "$list is not there"
 	[ -n "$(command -v dpkg-query || true)" ] ||
@@ -91,12 +106,14 @@ main() {
 		say "all packages are there"
 		return 0
 	fi
-	if [ "${1:-}" = --check ]; then
+	if [ $check = yes ]; then
 		printf '%s\n' "${missing[@]}"
 		return 1
 	fi
 	[ "$(id -u)" = 0 ] || die "missing: ${missing[*]}; installing them needs root (sudo)"
-	installed frr || frr_before=no
+	for p in frr openvswitch-switch; do
+		installed $p || services+=("$p")
+	done
 	say "missing: ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
 	# apt's lists may never have been fetched, or be old
@@ -113,7 +130,7 @@ main() {
 		die "apt-get install failed; its last lines stand above"
 	}
 	rm -f /tmp/audums-apt.$$.log
-	[ $frr_before = yes ] || services_disable
+	services_disable "${services[@]}"
 	say "installed ${packages[*]}"
 }
 
