@@ -19,6 +19,7 @@
 
 #include "dataplane/nodes/control.h"
 #include "dataplane/nodes/drop.h"
+#include "dataplane/nodes/kernel_vxlan.h"
 #include "dataplane/nodes/latency.h"
 #include "dataplane/nodes/policer.h"
 #include "dataplane/nodes/stats.h"
@@ -99,8 +100,9 @@ struct worker {
 	struct worker_out {
 		uint16_t n;
 		struct rte_mbuf *pkts[PORT_BURST];
-	} * out;                  /* by port */
-	struct policer *policers; /* by port and class */
+	} * out;                                                /* by port */
+	struct policer *policers;                               /* by port and class */
+	struct kernel_fragmented fragmented[KERNEL_FRAGMENTED]; /* VXLAN by the kernel, in pieces */
 	struct policer_rates rates;
 	struct control_times control;
 

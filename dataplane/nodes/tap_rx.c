@@ -7,44 +7,12 @@
 #include "dataplane/nodes/node.h"
 
 #include "dataplane/nodes/control.h"
-
-#include <rte_ip.h>
-#include <rte_udp.h>
+#include "dataplane/nodes/kernel_vxlan.h"
 
 enum {
 	EDGE_PORT_TX = 1,
 	EDGES,
 };
-
-static bool is_vxlan(const struct rte_mbuf *m)
-{
-	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t off = RTE_ETHER_HDR_LEN;
-	rte_be16_t type, port;
-
-	if (m->data_len < RTE_ETHER_HDR_LEN)
-		return false;
-	memcpy(&type, frame + 12, sizeof(type));
-	if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4)) {
-		const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(frame + off);
-
-		if (m->data_len < off + sizeof(*ip) || ip->next_proto_id != IPPROTO_UDP ||
-			(ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)) != 0)
-			return false;
-		off += (uint32_t)(ip->version_ihl & 0xf) * 4;
-	} else if (type == rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV6)) {
-		if (m->data_len < off + sizeof(struct rte_ipv6_hdr) ||
-			frame[off + 6] != IPPROTO_UDP)
-			return false;
-		off += (uint32_t)sizeof(struct rte_ipv6_hdr);
-	} else {
-		return false;
-	}
-	if (m->data_len < off + sizeof(struct rte_udp_hdr))
-		return false;
-	memcpy(&port, frame + off + 2, sizeof(port));
-	return port == rte_cpu_to_be_16(VXLAN_PORT);
-}
 
 static uint16_t read_tap(
 	struct rte_graph *graph, struct rte_node *node, struct worker *w, struct port *port)
@@ -65,7 +33,8 @@ static uint16_t read_tap(
 		}
 		if (port->spec.role == PORT_ROLE_ACCESS)
 			edges[i] = node_drop(w, node, m, DROP_KERNEL_ACCESS);
-		else if (is_vxlan(m))
+		else if (kernel_vxlan(w->fragmented, rte_pktmbuf_mtod(m, const uint8_t *),
+				 m->data_len, w->now))
 			edges[i] = node_drop(w, node, m, DROP_KERNEL_VXLAN);
 		else
 			edges[i] = EDGE_PORT_TX;

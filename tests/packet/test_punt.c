@@ -292,6 +292,75 @@ static void test_kernel_vxlan(void **state)
 	rig_close(rig);
 }
 
+/* In pieces: all of them, whichever packets' pieces come between; other fragments leave. */
+static void test_kernel_vxlan_fragments(void **state)
+{
+	struct rig *rig = rig_open(NULL);
+	unsigned int dropped = 0, left = 0;
+	struct frame_bytes f, got;
+
+	kernel_site(rig);
+	for (unsigned int piece = 0; piece < 3; piece++) {
+		for (unsigned int id = 1; id < 9; id++) {
+			const bool vxlan = id % 2 != 0, v6 = id > 4;
+			const uint16_t offset = (uint16_t)(piece * 8);
+			size_t ip;
+
+			frame_reset(&f);
+			frame_ether(&f, HOP0, rig_mac(UP0), v6 ? 0x86dd : 0x0800);
+			ip = f.len;
+			if (v6) {
+				frame_put32(&f, 0x60000000);
+				frame_put32(&f, 72 << 16 | 44 << 8 | 64);
+				frame_put_pattern(&f, 32, 0x20);
+				frame_put16(&f, 17 << 8);
+				frame_put16(&f, (uint16_t)(offset << 3 | (piece < 2)));
+				frame_put32(&f, id);
+			} else {
+				frame_ip4(&f, SITE_LOCAL, SITE_VTEP2, 17);
+				frame_set16(&f, ip + 4, (uint16_t)id);
+				frame_set16(
+					&f, ip + 6, (uint16_t)(offset | (piece < 2 ? 0x2000 : 0)));
+			}
+			if (piece == 0)
+				frame_udp(&f, 50000, vxlan ? 4789 : 4790);
+			frame_put_pattern(&f, piece == 0 ? 56 : 64, 0);
+			if (!v6)
+				frame_ip4_finish(&f, ip);
+			rig_tap_send(rig, UP0, &f);
+			dropped += vxlan;
+			left += !vxlan;
+		}
+	}
+	/* the same identification by somebody else */
+	frame_reset(&f);
+	frame_ether(&f, HOP0, rig_mac(UP0), 0x0800);
+	frame_ip4(&f, SITE_LOCAL, SITE_VTEP3, 17);
+	frame_set16(&f, 18, 1);
+	frame_set16(&f, 20, 8);
+	frame_put_pattern(&f, 64, 0);
+	frame_ip4_finish(&f, 14);
+	rig_tap_send(rig, UP0, &f);
+	left++;
+	/* and behind a tag */
+	frame_reset(&f);
+	frame_ether(&f, HOP0, rig_mac(UP0), 0x8100);
+	frame_put32(&f, 0x00640800);
+	frame_ip4(&f, SITE_LOCAL, SITE_VTEP2, 17);
+	frame_udp(&f, 50000, 4789);
+	frame_ip4_finish(&f, 18);
+	rig_tap_send(rig, UP0, &f);
+	dropped++;
+	rig_run(rig);
+	while (rig_recv(rig, UP0, &got))
+		left--;
+	assert_int_equal(left, 0);
+	assert_int_equal(rig_drops(rig, DROP_KERNEL_VXLAN), dropped);
+	assert_int_equal(rig_drops_all(rig), dropped);
+	assert_silent(rig);
+	rig_close(rig);
+}
+
 /* Nothing that the kernel sends on an access port's TAP reaches a tenant. */
 static void test_kernel_on_access(void **state)
 {
@@ -375,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_from_the_kernel),
 		cmocka_unit_test(test_kernel_vxlan),
+		cmocka_unit_test(test_kernel_vxlan_fragments),
 		cmocka_unit_test(test_kernel_on_access),
 		cmocka_unit_test(test_access_never_punts),
 		cmocka_unit_test(test_vxlan_never_punts),

@@ -186,6 +186,46 @@ def workloads(lab, sites):
     return names[0], names[1], mover
 
 
+def link_mtu(lab, sites, mtu):
+    """The wires of the link get another MTU; what stands for them follows."""
+    for site in sites:
+        lab.ip(site.wire, "link", "set", "up0", "mtu", str(mtu))
+    for site in sites:
+        wait_for("MTU of " + site.name, lambda s=site: lab.link(s.ns, "up0")["mtu"] == mtu, 5)
+
+
+def path_mtu(lab, sites, w1, w2):
+    """A link takes less than declared: workloads learn by ICMP what passes, and send that."""
+    link_mtu(lab, sites, 1400)
+    for ns, addresses in ((w1, ("10.100.0.2", "fd64::2")), (w2, ("10.100.0.1", "fd64::1"))):
+        for address in addresses:
+            size = "1452" if ":" in address else "1472"
+
+            def told(n=ns, a=address, s=size):
+                # the dataplane hears of the TAP's MTU when the kernel says it
+                out = lab.run("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", s, a, ns=n,
+                              check=False).stdout
+                return re.search(r"mtu ?= ?1350", out)
+            wait_for("path MTU to " + address, told, 5)
+            route = lab.run("ip", "route", "get", address, ns=ns)
+            assert "mtu 1350" in route, route
+            size = str(1350 - (48 if ":" in address else 28))
+            assert ping(lab, ns, address, "-M", "do", "-s", size, count=2), address
+            assert ping(lab, ns, address, "-s", "5000", count=2), address
+    # a sender that knows nothing yet: TCP learns on its way
+    for ns in (w1, w2):
+        lab.ip(ns, "route", "flush", "cache")
+        lab.ip(ns, "-6", "route", "flush", "cache")
+    for address in ("10.100.0.2", "fd64::2"):
+        netlab.tcp_whole(lab, w1, w2, address)
+    link_mtu(lab, sites, 1600)
+    for ns in (w1, w2):
+        lab.ip(ns, "route", "flush", "cache")
+        lab.ip(ns, "-6", "route", "flush", "cache")
+    wait_for("whole frames again", lambda: ping(
+        lab, w1, "10.100.0.2", "-M", "do", "-s", "1472"), 5)
+
+
 def mover_place(lab, mover, old, new):
     if old is not None:
         lab.ip(mover, "link", "set", "dev", "m" + old, "down")
@@ -226,6 +266,9 @@ def test(lab):
         assert "whole" in netlab.exchange(lab, "uso", w1, w2, address)[1]
     netlab.tcp_whole(lab, w2, w1, "10.100.0.1")
     print("TCP and UDP super-frames arrive whole", flush=True)
+
+    path_mtu(lab, sites, w1, w2)
+    print("path MTU is learnt", flush=True)
 
     # learned MACs are the kernel's, remote ones come by EVPN
     local, remote = "02:00:00:00:01:01", "02:00:00:00:01:02"
