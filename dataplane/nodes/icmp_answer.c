@@ -74,9 +74,9 @@ static bool ip4_due(const uint8_t *ip, uint32_t have, uint32_t len, struct icmp_
 	if (ihl < sizeof(struct rte_ipv4_hdr) || have < ihl || total < ihl || total > len ||
 		total <= a->mtu || a->mtu < IP4_MTU_MIN || rte_raw_cksum(ip, ihl) != 0xffff)
 		return false;
-	/* RFC 1191 speaks of packets with DF; fragments but the first have no ports to tell */
-	if ((get16(ip + 6) & RTE_IPV4_HDR_DF_FLAG) == 0 ||
-		(get16(ip + 6) & RTE_IPV4_HDR_OFFSET_MASK) != 0)
+	/* DF is not asked for: on this way nobody fragments. Later fragments have no ports to tell
+	 */
+	if ((get16(ip + 6) & RTE_IPV4_HDR_OFFSET_MASK) != 0)
 		return false;
 	if (!ip4_is_host(ip + 12) || !ip4_is_host(ip + 16))
 		return false;

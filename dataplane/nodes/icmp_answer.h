@@ -3,6 +3,9 @@
  * (RFC 792, RFC 1191), and ICMPv6 packet too big (RFC 4443 section 3.2). Pure functions on octets;
  * called by the node too_big.
  *
+ * IPv4 is answered with or without DF: a VTEP must not fragment (RFC 7348 section 4.3), so what is
+ * too large ends either way, and a sender that fragments learns to what size.
+ *
  * A segment has no router whose address could be the answer's source: it is the address (and the
  * MAC) of the packet's destination, as Linux's own tunnels do it. So the answer needs no address of
  * ours in the tenant's network, and a switch on its way learns nothing wrong.
@@ -31,7 +34,7 @@ struct icmp_answer {
 /*
  * Is an answer due to a frame of `len` octets, of which the first `have` are readable at `frame`
  * (have >= 14; all, or at least ICMP_HEAD_MAX), when frames of `limit` octets would pass? True: *a
- * is filled. False: it is no IP, IPv4 without DF, malformed, or answering is forbidden.
+ * is filled. False: it is no IP, malformed, or answering is forbidden.
  */
 bool icmp_too_big_due(
 	const uint8_t *frame, uint32_t have, uint32_t len, uint32_t limit, struct icmp_answer *a);

@@ -261,12 +261,6 @@ static void test_access_port(void **state)
 }
 
 /* What must not be answered, made of a packet that would be. */
-static void no_df(struct frame_bytes *f)
-{
-	frame_set16(f, ETH + 6, 0);
-	frame_ip4_checksum(f, ETH);
-}
-
 static void later_fragment(struct frame_bytes *f)
 {
 	frame_set16(f, ETH + 6, 0x4000 | 100);
@@ -417,7 +411,6 @@ static const struct row {
 	bool v6;
 	void (*change)(struct frame_bytes *f);
 } never[] = {
-	{"without DF", false, no_df},
 	{"a later fragment", false, later_fragment},
 	{"from 0.x", false, from_zero},
 	{"from loopback", false, from_loopback},
@@ -477,6 +470,25 @@ static void test_never_flooded(void **state)
 	assert_silent(rig);
 	assert_int_equal(rig_drops(rig, DROP_ENCAP_TOO_BIG), 2);
 	assert_int_equal(rig_drops_all(rig), 2);
+}
+
+/* Nobody fragments on this way: DF or not, whole or a first fragment, the sender is told. */
+static void test_without_df(void **state)
+{
+	static const uint16_t flags[] = {0, 0x2000, 0x6000};
+	struct rig *rig = *state;
+	struct frame_bytes f, got;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		big4(&f, R, A, 1560);
+		frame_set16(&f, ETH + 6, flags[i]);
+		frame_ip4_checksum(&f, ETH);
+		rig_send(rig, P1, &f);
+		rig_run(rig);
+		assert_true(rig_recv(rig, P1, &got));
+		expect_answer4(&got, &f, LINK_MTU - OUTER);
+		assert_silent(rig);
+	}
 }
 
 /* Queries are packets like others. */
@@ -576,6 +588,7 @@ int main(void)
 		T(test_access_port),
 		T(test_never),
 		T(test_never_flooded),
+		T(test_without_df),
 		T(test_query),
 		T(test_rate),
 		T(test_tags),

@@ -194,12 +194,19 @@ def link_mtu(lab, sites, mtu):
         wait_for("MTU of " + site.name, lambda s=site: lab.link(s.ns, "up0")["mtu"] == mtu, 5)
 
 
+def path_mtu_forget(lab, *namespaces):
+    for ns in namespaces:
+        lab.ip(ns, "route", "flush", "cache")
+        lab.ip(ns, "-6", "route", "flush", "cache")
+
+
 def path_mtu(lab, sites, w1, w2):
     """A link takes less than declared: workloads learn by ICMP what passes, and send that."""
     link_mtu(lab, sites, 1400)
     for ns, addresses in ((w1, ("10.100.0.2", "fd64::2")), (w2, ("10.100.0.1", "fd64::1"))):
         for address in addresses:
             size = "1452" if ":" in address else "1472"
+            path_mtu_forget(lab, ns)  # its replies to the other end have taught it
 
             def told(n=ns, a=address, s=size):
                 # the dataplane hears of the TAP's MTU when the kernel says it
@@ -213,15 +220,11 @@ def path_mtu(lab, sites, w1, w2):
             assert ping(lab, ns, address, "-M", "do", "-s", size, count=2), address
             assert ping(lab, ns, address, "-s", "5000", count=2), address
     # a sender that knows nothing yet: TCP learns on its way
-    for ns in (w1, w2):
-        lab.ip(ns, "route", "flush", "cache")
-        lab.ip(ns, "-6", "route", "flush", "cache")
+    path_mtu_forget(lab, w1, w2)
     for address in ("10.100.0.2", "fd64::2"):
         netlab.tcp_whole(lab, w1, w2, address)
     link_mtu(lab, sites, 1600)
-    for ns in (w1, w2):
-        lab.ip(ns, "route", "flush", "cache")
-        lab.ip(ns, "-6", "route", "flush", "cache")
+    path_mtu_forget(lab, w1, w2)
     wait_for("whole frames again", lambda: ping(
         lab, w1, "10.100.0.2", "-M", "do", "-s", "1472"), 5)
 
