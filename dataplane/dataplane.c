@@ -20,6 +20,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/api/api.h"
+#include "dataplane/api/telemetry.h"
 #include "dataplane/counters.h"
 #include "proto/lib/log.h"
 
@@ -135,6 +136,7 @@ void dataplane_destroy(struct dataplane *dp)
 	if (dp->trace != NULL)
 		dataplane_trace_end(dp);
 	api_close(dp->api);
+	telemetry_close(dp);
 	for (unsigned int i = 0; i < dp->worker_count; i++)
 		worker_destroy(dp->workers[i]);
 	loop_remove(&dp->loop, &dp->event_watch);

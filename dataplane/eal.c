@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
 
-#define ARGS_MAX 48
-#define TEXT_MAX 2048
+#define ARGS_MAX         48
+#define TEXT_MAX         2048
+
+/* below the run directory; "rte" is the file prefix, as none is given */
+#define TELEMETRY_SOCKET "/dpdk/rte/dpdk_telemetry.v2"
 
 /* All CPUs of the affinity mask as "0-3,7"; cut at the buffer's end. */
 static void cpus_text(char *buf, size_t size)
@@ -50,7 +54,9 @@ int eal_start(const struct eal_options *o)
 		at += (size_t)snprintf(
 			lcores + at, sizeof(lcores) - at, "%s%u@(%s)", i > 0 ? "," : "", i, cpus);
 	snprintf(memory, sizeof(memory), "%u", o->memory_mb);
-	if (o->run_dir != NULL && setenv("XDG_RUNTIME_DIR", o->run_dir, 1) < 0)
+	/* the second is for those who are not root, where the first is not looked at */
+	if (o->run_dir != NULL && (setenv("RUNTIME_DIRECTORY", o->run_dir, 1) < 0 ||
+					  setenv("XDG_RUNTIME_DIR", o->run_dir, 1) < 0))
 		return -errno;
 
 	given[n++] = "audums-dataplane";
@@ -64,7 +70,11 @@ int eal_start(const struct eal_options *o)
 		given[n++] = "-m";
 		given[n++] = memory;
 	}
-	given[n++] = "--no-telemetry";
+	/* a path too long for a socket would end the EAL */
+	if (!o->telemetry ||
+		(o->run_dir != NULL && strlen(o->run_dir) + sizeof(TELEMETRY_SOCKET) >
+					       sizeof(((struct sockaddr_un *)0)->sun_path)))
+		given[n++] = "--no-telemetry";
 	given[n++] = "--log-level=*:notice";
 	given[n++] = "--lcores";
 	given[n++] = lcores;

@@ -9,6 +9,7 @@ struct eal_options {
 	int pci;                 /* a port is a PCI device: scan the bus */
 	int huge;                /* use hugepages */
 	const char *run_dir;     /* for the EAL's files; NULL: its default */
+	int telemetry;           /* have a telemetry socket, RUN/dpdk/rte/dpdk_telemetry.v2 */
 	const char *const *more; /* further arguments, NULL at the end; may be NULL */
 };
 

@@ -22,6 +22,7 @@
 #include <rte_eal.h>
 
 #include "dataplane/api/api.h"
+#include "dataplane/api/telemetry.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/eal.h"
 #include "dataplane/holder_link.h"
@@ -233,6 +234,7 @@ static int eal_setup(const struct process *p)
 		.memory_mb = MEMORY_MB,
 		.huge = p->args.huge,
 		.run_dir = p->args.run_dir,
+		.telemetry = 1,
 		.more = p->args.eal,
 	};
 
@@ -347,6 +349,9 @@ static int process_setup(struct process *p)
 		if (p->dp->api == NULL)
 			log_error("api_failed", "error=\"%s\"", strerror(errno));
 	}
+	ret = telemetry_open(p->dp);
+	if (ret < 0)
+		log_warn("telemetry_failed", "error=\"%s\"", strerror(-ret));
 	return 0;
 }
 

@@ -42,6 +42,31 @@ static inline uint64_t latency_floor(unsigned int bucket)
 	return (uint64_t)(LATENCY_SUBS + bucket % LATENCY_SUBS) << (bucket / LATENCY_SUBS - 1);
 }
 
+/* How many walks a histogram holds. */
+static inline uint64_t latency_walks(const struct latency *l)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < LATENCY_BUCKETS; i++)
+		n += l->buckets[i];
+	return n;
+}
+
+/* Cycles that `permille` of the walks did not pass, rounded up to a bucket's end; 0: no walks. */
+static inline uint64_t latency_quantile(const struct latency *l, unsigned int permille)
+{
+	const uint64_t walks = latency_walks(l);
+	const uint64_t want = walks - walks * (1000 - permille) / 1000;
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < LATENCY_BUCKETS; i++) {
+		n += l->buckets[i];
+		if (n >= want && n > 0)
+			return RTE_MIN(latency_floor(i + 1) - 1, l->max);
+	}
+	return 0;
+}
+
 /* Worker: a walk took so many cycles. */
 static inline void latency_add(struct latency *l, uint64_t cycles)
 {

@@ -47,11 +47,16 @@ const uint8_t *rig_mac(unsigned int port)
 	return macs[port];
 }
 
-int rig_group_setup(void **state)
+static int world_open(bool telemetry)
 {
 	const char *const more[] = {"--log-level=*:error", NULL};
 	struct eal_options options = {
-		.workers = 1, .memory_mb = 128, .run_dir = world.dir, .more = more};
+		.workers = 1,
+		.memory_mb = 128,
+		.run_dir = world.dir,
+		.telemetry = telemetry,
+		.more = more,
+	};
 	char name[32];
 
 	snprintf(world.dir, sizeof(world.dir), "/tmp/audums-packet-XXXXXX");
@@ -75,11 +80,28 @@ int rig_group_setup(void **state)
 	return 0;
 }
 
+int rig_group_setup(void **state)
+{
+	return world_open(false);
+}
+
+int rig_group_setup_telemetry(void **state)
+{
+	return world_open(true);
+}
+
+const char *rig_dir(void)
+{
+	return world.dir;
+}
+
 int rig_group_teardown(void **state)
 {
 	char path[128];
 
 	rte_eal_cleanup();
+	snprintf(path, sizeof(path), "%s/dpdk/rte/dpdk_telemetry.v2", world.dir);
+	unlink(path);
 	snprintf(path, sizeof(path), "%s/dpdk/rte", world.dir);
 	rmdir(path);
 	snprintf(path, sizeof(path), "%s/dpdk", world.dir);

@@ -55,6 +55,10 @@ struct rig {
 int rig_group_setup(void **state);
 int rig_group_teardown(void **state);
 
+/* As rig_group_setup(), with DPDK's telemetry socket; and the run directory that it is in. */
+int rig_group_setup_telemetry(void **state);
+const char *rig_dir(void);
+
 /* A fresh rig; all of its ports have link and a MAC of rig_mac(). */
 struct rig *rig_open(const struct rig_options *options);
 void rig_close(struct rig *rig);
