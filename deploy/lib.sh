@@ -33,7 +33,7 @@ need_machine() {
 	return $ok
 }
 
-# build DIR [setup option...]: configure once, build; the log is shown only when it fails.
+# build DIR [setup option...]: configure once, build (all, or $TARGET); the log is shown only when it fails.
 build() {
 	local dir=$root/$1 log
 	shift
@@ -51,7 +51,7 @@ build() {
 			return 1
 		}
 	fi
-	ninja -C "$dir" >"$log" 2>&1 || {
+	ninja -C "$dir" ${TARGET:-} >"$log" 2>&1 || {
 		grep -E 'error|FAILED|undefined' "$log" | head -40 >&2 || tail -40 "$log" >&2
 		rm -f "$log"
 		fail "building failed (ninja -C $dir)"

@@ -1,12 +1,13 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs all tests: unit, packet and fabric, then the same in a
-# build with AddressSanitizer and UndefinedBehaviorSanitizer. The last line is
+# build with AddressSanitizer and UndefinedBehaviorSanitizer, then each libFuzzer target for some
+# seconds. The last line is
 #     N passed, N failed, N skipped
 # and the exit status is 0 only when none failed.
 #
 # usage: test.sh [--fast] [--suite=NAME] [--help]
-#   --fast         without the second, sanitised build
-#   --suite=NAME   only unit, packet or fabric
+#   --fast         without the sanitised build and the fuzz targets
+#   --suite=NAME   only unit, packet, fabric or fuzz
 set -uo pipefail
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -90,11 +91,12 @@ run_suite() {
 	[ $n -gt 0 ] || stop "$1: there is no $suite test"
 }
 
-fast=no suites=(unit packet fabric)
+fast=no fuzz=yes suites=(unit packet fabric)
 for arg; do
 	case $arg in
 	--fast) fast=yes ;;
-	--suite=unit | --suite=packet | --suite=fabric) suites=("${arg#--suite=}") ;;
+	--suite=unit | --suite=packet | --suite=fabric) suites=("${arg#--suite=}") fuzz=no ;;
+	--suite=fuzz) suites=() ;;
 	-h | --help) usage; exit 0 ;;
 	*) fail "unknown option $arg"; usage >&2; exit 64 ;;
 	esac
@@ -103,15 +105,29 @@ done
 need_machine 2000 || stop "the tests need more than this machine gives"
 "$root/deploy/install-packages.sh" >&2 || stop "packages are missing"
 cd "$root" || exit 1
-step "building"
-build build || stop "no build, no tests"
+if [ ${#suites[@]} -gt 0 ]; then
+	step "building"
+	build build || stop "no build, no tests"
+fi
 for suite in "${suites[@]}"; do run_suite build $suite; done
-if [ $fast = no ]; then
+if [ $fast = no ] && [ ${#suites[@]} -gt 0 ]; then
 	step "building with sanitizers"
 	export ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	export TIMEOUT_MULTIPLIER=4
 	if build build-asan -Db_sanitize=address,undefined -Db_lundef=false; then
 		for suite in "${suites[@]}"; do run_suite build-asan $suite; done
+	else
+		failed=$((failed + 1))
+	fi
+fi
+if [ $fast = no ] && [ $fuzz = yes ]; then
+	step "building the fuzz targets"
+	if ! command -v clang >/dev/null; then
+		stop "clang is missing: the fuzz targets cannot be built (deploy/packages.txt)"
+	fi
+	export CC=clang TARGET=fuzz-targets TIMEOUT_MULTIPLIER=4
+	if build build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false; then
+		run_suite build-fuzz fuzz
 	else
 		failed=$((failed + 1))
 	fi

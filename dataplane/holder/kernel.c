@@ -19,6 +19,8 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
+#include "dataplane/port/wirelink.h"
+
 #define MIRROR_BUFFER   (64 << 20)
 #define REQUEST_SIZE    256
 #define ACK_TIMEOUT_SEC 5
@@ -74,7 +76,7 @@ static int acks_read(struct holder *h, uint32_t first, unsigned int n, int *erro
 				continue;
 			return errno == EAGAIN ? -ETIMEDOUT : -errno;
 		}
-		for (; NLMSG_OK(nlh, left); nlh = NLMSG_NEXT(nlh, left)) {
+		for (; NLMSG_OK(nlh, left); nlh = wirelink_next(nlh, &left)) {
 			const struct nlmsgerr *e = NLMSG_DATA(nlh);
 
 			if (nlh->nlmsg_type != NLMSG_ERROR || nlh->nlmsg_seq - first >= n ||

@@ -43,10 +43,7 @@ static_assert(PORT_BURST <= COALESCE_FRAMES, "a burst is coalesced at once");
 
 struct slot {
 	struct virtio_net_hdr vh;
-	union {
-		struct cmsghdr align;
-		char octets[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
-	} control;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 	struct iovec iov[3]; /* virtio header, mbuf, overflow */
 	struct rte_mbuf *mbuf;
 	uint8_t *linear; /* an mbuf's room and then FRAME_MAX octets */

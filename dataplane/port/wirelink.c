@@ -95,7 +95,7 @@ int wirelink_read(int fd, void (*cb)(const struct wirelink_state *state, void *a
 				continue;
 			return errno == EAGAIN ? 0 : -errno;
 		}
-		for (; NLMSG_OK(nlh, left); nlh = NLMSG_NEXT(nlh, left)) {
+		for (; NLMSG_OK(nlh, left); nlh = wirelink_next(nlh, &left)) {
 			struct wirelink_state state;
 
 			if (nlh->nlmsg_type == RTM_NEWLINK || nlh->nlmsg_type == RTM_DELLINK) {

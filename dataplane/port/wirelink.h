@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <linux/netlink.h>
+
 struct wirelink_state {
 	uint32_t ifindex;
 	char name[16];
@@ -27,3 +29,19 @@ int wirelink_request(int fd, uint32_t ifindex);
  * errno.
  */
 int wirelink_read(int fd, void (*cb)(const struct wirelink_state *state, void *arg), void *arg);
+
+/*
+ * The message after `nlh`, with *left octets from `nlh` on (NLMSG_OK() holds of both); *left is
+ * what is left from the next one on. NLMSG_NEXT() wraps round when the last message is not padded.
+ */
+static inline const struct nlmsghdr *wirelink_next(const struct nlmsghdr *nlh, unsigned int *left)
+{
+	const unsigned int step = NLMSG_ALIGN(nlh->nlmsg_len);
+
+	if (step >= *left) {
+		*left = 0;
+		return nlh;
+	}
+	*left -= step;
+	return (const struct nlmsghdr *)(const void *)((const char *)nlh + step);
+}
