@@ -580,7 +580,7 @@ void model_tap_in(struct model *m, unsigned int port, const struct model_frame *
 	m->source++;
 	if (port >= MODEL_UPLINKS)
 		return;
-	if (f->len >= 34 && get16(f->data + 12) == 0x0800 && is_vxlan(f->data, f->len, 8))
+	if (f->len >= 34 && get16(f->data + 12) == 0x0800 && is_vxlan(f->data, f->len, 4))
 		return;
 	out_port(m, port, f->data, f->len);
 }

@@ -234,7 +234,10 @@ static void frames_send(struct run *r)
 		if (roll(r, 10) == 0) {
 			do
 				frame_make(r, &r->f, roll(r, MODEL_UPLINKS));
-			while (r->f.len < 14);
+			while (r->f.len < 34);
+			/* fragments are known by what came within two seconds: no matter of here */
+			if (frame_get16(&r->f, 12) == 0x0800)
+				frame_set16(&r->f, 20, 0x4000);
 			give(r, port, true);
 		}
 	}
