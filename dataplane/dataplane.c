@@ -344,7 +344,7 @@ static bool events_take(struct dataplane *dp, struct worker *w, uint64_t now)
 			probe_adj(dp, (uint16_t)e->key);
 		else
 			learn[k++] =
-				(struct learn_event){.key = e->key, .saw = e->saw, .port = e->port};
+				(struct learn_event){.key = e->key, .saw = e->saw, .ac = e->ac};
 	}
 	if (k > 0 && dp->learn != NULL)
 		learn_events(dp->learn, learn, k, now);

@@ -437,22 +437,22 @@ static void event_put(struct worker *w, struct worker_event *event)
 	w->told++;
 }
 
-void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t port)
+void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t ac)
 {
 	const uint64_t mix = key * 0x9e3779b97f4a7c15ULL;
 	struct worker_filter *slot = &w->filter[mix >> 52];
 	struct worker_event event = {
 		.key = key,
 		.type = WORKER_EVENT_LEARN,
-		.port = port,
+		.ac = ac,
 		.saw = saw,
 	};
 
 	static_assert(WORKER_FILTER_SLOTS == 1 << 12, "the shift above takes 12 bits");
-	if (slot->key == key && slot->port == port && slot->saw == saw &&
+	if (slot->key == key && slot->ac == ac && slot->saw == saw &&
 		w->tick - slot->when < w->tick_learn)
 		return;
-	*slot = (struct worker_filter){.key = key, .when = w->tick, .saw = saw, .port = port};
+	*slot = (struct worker_filter){.key = key, .when = w->tick, .saw = saw, .ac = ac};
 	stat_add(&w->events_told, 1);
 	event_put(w, &event);
 }
@@ -462,7 +462,7 @@ void node_tell_probe(struct worker *w, uint16_t adj)
 	struct worker_event event = {
 		.key = adj,
 		.type = WORKER_EVENT_PROBE,
-		.port = PORT_NONE,
+		.ac = AC_NONE,
 	};
 
 	/* 0 = never yet */

@@ -33,7 +33,7 @@
 #define WORKER_READY_WORDS  (PORT_MAX / 64)
 
 enum worker_event_type {
-	WORKER_EVENT_LEARN, /* key was seen on port, where the FDB said `saw` */
+	WORKER_EVENT_LEARN, /* key was seen at an AC, where the FDB said `saw` */
 	WORKER_EVENT_PROBE, /* a packet waits for adjacency `key` */
 };
 
@@ -41,7 +41,7 @@ enum worker_event_type {
 struct worker_event {
 	uint64_t key; /* LEARN: fdb_key(); PROBE: adjacency index */
 	uint16_t type;
-	uint16_t port;
+	uint16_t ac;  /* LEARN: where it came in */
 	uint32_t saw; /* LEARN: the FDB's destination */
 };
 
@@ -50,7 +50,7 @@ struct worker_filter {
 	uint64_t key;
 	uint32_t when; /* TSC >> WORKER_TICK_SHIFT */
 	uint32_t saw;
-	uint16_t port;
+	uint16_t ac;
 };
 
 #define WORKER_TICK_SHIFT 16 /* 20-30 us */

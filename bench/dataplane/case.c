@@ -142,7 +142,7 @@ uint16_t case_tables(const struct bench_case *c, struct tables *t)
 	for (uint32_t i = 0; i < c->macs; i++) {
 		case_local_mac(mac, i);
 		assert_int_equal(
-			fdb_put(t->fdb, fdb_key(bd, mac), fdb_dest(FDB_KIND_PORT, CASE_ACCESS), 0),
+			fdb_put(t->fdb, fdb_key(bd, mac), fdb_dest(FDB_KIND_AC, CASE_ACCESS), 0),
 			1);
 		case_remote_mac(mac, i);
 		assert_int_equal(fdb_put(t->fdb, fdb_key(bd, mac),

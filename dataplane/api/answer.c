@@ -37,6 +37,17 @@ static char *port_name(const struct making *mk, uint16_t port)
 	return (char *)(uintptr_t)(p != NULL ? p->spec.name : "?");
 }
 
+/* An attachment circuit: the port's name, and the tags if there are. */
+static char *ac_name(struct making *mk, uint16_t ac)
+{
+	const struct ac_tbl *acs = &mk->dp->tables->acs;
+
+	if (ac < AC_TAGGED)
+		return port_name(mk, ac);
+	return arena_printf(
+		&mk->arena, "%s.%s", port_name(mk, ac_port(acs, ac)), ac_tags_text(acs, ac).text);
+}
+
 /* The legs of a group as "address port". */
 static void legs_text(struct making *mk, uint16_t group, char ***list, size_t *n)
 {
@@ -104,7 +115,7 @@ static void *make_port(struct making *mk, struct port *port)
 	p->link_up = port->link_up;
 	p->mac = text_mac(mk, port->mac);
 	p->mtu = port->mtu;
-	bd = bd_get(t->bds, port_bd(&t->ports, port->id));
+	bd = bd_get(t->bds, ac_bd(&t->acs, port->id));
 	p->vni = bd != NULL ? bd->vni : 0;
 	counters_port(mk->dp, port, &sum);
 	p->rx_packets = sum.wire.rx_packets;
@@ -151,12 +162,12 @@ static void *make_segment(struct making *mk, const struct bd *bd)
 	s->vni = bd->vni;
 	s->bridge = arena_printf(&mk->arena, "%s", mirror_bd_name(mk->dp->mirror, bd->id));
 	s->mtu = bd->mtu;
-	s->ports = arena_alloc(&mk->arena, bd->n_ports * sizeof(*s->ports));
+	s->ports = arena_alloc(&mk->arena, bd->n_acs * sizeof(*s->ports));
 	s->flood = arena_alloc(&mk->arena, bd->n_flood * sizeof(*s->flood));
 	if (s->ports == NULL || s->flood == NULL)
 		return NULL;
-	for (unsigned int i = 0; i < bd->n_ports; i++)
-		s->ports[s->n_ports++] = port_name(mk, bd->ports[i]);
+	for (unsigned int i = 0; i < bd->n_acs; i++)
+		s->ports[s->n_ports++] = ac_name(mk, bd->acs[i]);
 	for (unsigned int i = 0; i < bd->n_flood; i++)
 		s->flood[s->n_flood++] =
 			text_ip4(mk, vtep_get(&mk->dp->tables->vteps, bd->flood[i])->remote);
@@ -211,8 +222,8 @@ static bool fdb_entry_make(void *ctx, const struct fdb_entry *e)
 	f->vni = bd->vni;
 	f->mac = text_mac(mk, &mac);
 	switch (fdb_dest_kind(e->dest)) {
-	case FDB_KIND_PORT:
-		f->port = port_name(mk, (uint16_t)index);
+	case FDB_KIND_AC:
+		f->port = ac_name(mk, (uint16_t)index);
 		f->age_s = tables_now() - RTE_MIN(e->seen, tables_now());
 		break;
 	case FDB_KIND_VTEP:

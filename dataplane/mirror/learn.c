@@ -3,7 +3,7 @@
  *
  * Two rings: writes for the kernel, in order; and the audit, the keys of MACs whose last write is
  * not confirmed, in the order of their next look (one a second; written again at the 1st, 2nd, 4th,
- * 8th ... look, so a kernel that refuses is not hammered). Invariant: a mac with `lport` set, or
+ * 8th ... look, so a kernel that refuses is not hammered). Invariant: a mac with `lac` set, or
  * MAC_EXPIRING, is in the audit exactly once (MAC_AUDIT). Called by the main thread.
  */
 #include <errno.h>
@@ -128,9 +128,9 @@ void learn_destroy(struct learn *l)
 }
 
 /* Queue a write. A full queue is no loss: the audit comes back to it. */
-static void write_queue(struct learn *l, enum learn_op op, uint16_t port, const struct mac *e)
+static void write_queue(struct learn *l, enum learn_op op, uint16_t ac, const struct mac *e)
 {
-	uint32_t ifindex = port_get(&l->m->t->ports, port)->tap_ifindex;
+	uint32_t ifindex = ac_ifindex(&l->m->t->acs, ac);
 	struct learn_write *w;
 
 	if (ifindex == 0)
@@ -164,39 +164,33 @@ void learn_confirmed(struct learn *l, struct mac *e)
 	e->tries = 0;
 }
 
-/* The port the kernel's entry is at, if it is ours and may be withdrawn by us; else PORT_NONE. */
-static uint16_t kernel_port(const struct learn *l, const struct mac *e)
+/* The AC the kernel's entry is at, if it is ours and may be withdrawn by us; else AC_NONE. */
+static uint16_t kernel_ac(const struct learn *l, const struct mac *e)
 {
-	const struct link *k;
-
 	if (e->kport == 0 || !(e->flags & MAC_K_EXT))
-		return PORT_NONE;
-	k = LINK(l->m, e->kport);
-	if (!k->known || k->port == PORT_NONE ||
-		port_get(&l->m->t->ports, k->port)->kind != PORT_KIND_ACCESS)
-		return PORT_NONE;
-	return k->port;
+		return AC_NONE;
+	return LINK(l->m, e->kport)->ac;
 }
 
 /* Forget a local MAC, here and (if it has it) in the kernel. */
 static void mac_withdraw(struct learn *l, uint32_t index, bool kernel_too)
 {
 	struct mac *e = MAC(l->m, index);
-	uint16_t port = kernel_port(l, e), learnt = e->lport;
+	uint16_t ac = kernel_ac(l, e), learnt = e->lac;
 
-	e->lport = PORT_NONE;
-	if (kernel_too && port != PORT_NONE) {
+	e->lac = AC_NONE;
+	if (kernel_too && ac != AC_NONE) {
 		e->flags |= MAC_EXPIRING;
-		write_queue(l, LEARN_DELETE, port, e);
+		write_queue(l, LEARN_DELETE, ac, e);
 		audit_queue(l, e);
 	}
-	if (kernel_too && learnt != PORT_NONE && learnt != port)
+	if (kernel_too && learnt != AC_NONE && learnt != ac)
 		write_queue(l, LEARN_DELETE, learnt, e); /* it may be on its way */
 	(void)mac_derive(l->m, index);
 	mac_release(l->m, index);
 }
 
-void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t port, bool kernel_too)
+void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t ac, bool kernel_too)
 {
 	uint32_t next;
 
@@ -206,24 +200,33 @@ void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t port, bool kernel
 		const struct mac *e = MAC(l->m, i);
 
 		next = e->next;
-		if (e->lport != port &&
-			!(e->lport == PORT_NONE && e->dest == fdb_dest(FDB_KIND_PORT, port) &&
-				kernel_port(l, e) == port))
+		if (e->lac != ac && !(e->lac == AC_NONE && e->dest == fdb_dest(FDB_KIND_AC, ac) &&
+					    kernel_ac(l, e) == ac))
 			continue;
 		l->stats.withdrawn++;
 		mac_withdraw(l, i, kernel_too);
 	}
 }
 
+static void ac_down(struct learn *l, uint16_t ac)
+{
+	uint16_t bd = ac_bd(&l->m->t->acs, ac);
+
+	if (bd != BD_NONE && l->m->bd_link[bd])
+		learn_withdraw(l, l->m->bd_link[bd], ac, true);
+}
+
 void learn_port_down(struct learn *l, uint16_t port)
 {
-	uint16_t bd;
+	const struct ac_tbl *acs;
 
 	if (!l)
 		return;
-	bd = port_bd(&l->m->t->ports, port);
-	if (bd != BD_NONE && l->m->bd_link[bd])
-		learn_withdraw(l, l->m->bd_link[bd], port, true);
+	acs = &l->m->t->acs;
+	ac_down(l, port);
+	for (uint16_t i = AC_TAGGED; i < acs->end; i++)
+		if (ac_get(acs, i)->live && ac_port(acs, i) == port)
+			ac_down(l, i);
 }
 
 /*
@@ -233,10 +236,10 @@ void learn_port_down(struct learn *l, uint16_t port)
 void learn_found(struct learn *l, uint32_t mac)
 {
 	const struct mac *e = MAC(l->m, mac);
-	uint16_t port = kernel_port(l, e);
+	uint16_t ac = kernel_ac(l, e);
 
-	if (port == PORT_NONE || e->flags & MAC_EXPIRING ||
-		port_get(&l->m->t->ports, port)->link_up)
+	if (ac == AC_NONE || e->flags & MAC_EXPIRING ||
+		port_get(&l->m->t->ports, ac_port(&l->m->t->acs, ac))->link_up)
 		return;
 	l->stats.withdrawn++;
 	mac_withdraw(l, mac, true);
@@ -273,7 +276,7 @@ static bool park(struct learn *l, const struct learn_event *ev)
 
 	for (unsigned int i = 0; i < l->n_parked; i++)
 		if (l->now_ms < l->parked[i].until_ms &&
-			(l->parked[i].event.key != ev->key || l->parked[i].event.port != ev->port))
+			(l->parked[i].event.key != ev->key || l->parked[i].event.ac != ev->ac))
 			l->parked[n++] = l->parked[i];
 	l->n_parked = n;
 	if (n == PARKED_MAX)
@@ -289,36 +292,38 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 	uint32_t bridge, index, was, want;
 	struct rte_ether_addr mac;
 	struct mac *e;
+	uint16_t port;
 
 	l->stats.events++;
 	fdb_key_mac(ev->key, &mac);
-	if (ev->port >= PORT_TBL_MAX || bd == BD_NONE || bd > m->t->options.max_bds ||
+	if (ev->ac >= m->t->options.max_acs || bd == BD_NONE || bd > m->t->options.max_bds ||
 		!rte_is_valid_assigned_ether_addr(&mac)) {
 		l->stats.refused++;
 		return;
 	}
 	bridge = m->bd_link[bd];
-	if (bridge == 0 || port_bd(&m->t->ports, ev->port) != bd ||
-		(!port_up(&m->t->ports, ev->port) && !park(l, ev))) {
+	port = ac_port(&m->t->acs, ev->ac);
+	if (bridge == 0 || ac_bd(&m->t->acs, ev->ac) != bd ||
+		(!port_up(&m->t->ports, port) && !park(l, ev))) {
 		l->stats.stale++;
 		return;
 	}
-	if (!port_up(&m->t->ports, ev->port))
+	if (!port_up(&m->t->ports, port))
 		return;
 	index = mac_find(m, bridge, ev->key & ((UINT64_C(1) << 48) - 1));
 	was = index ? MAC(m, index)->dest : FDB_MISS;
-	want = fdb_dest(FDB_KIND_PORT, ev->port);
+	want = fdb_dest(FDB_KIND_AC, ev->ac);
 	if (was == want)
 		return; /* several frames before the first event was taken */
 	if (was != ev->saw) {
 		l->stats.stale++;
 		return;
 	}
-	if (limit_reached(l, ev->port)) {
+	if (limit_reached(l, port)) {
 		l->stats.refused++;
 		if (say_now(l, &l->refusal_said))
 			log_warn("macs_refused", "port=%s macs=%u refused=%llu",
-				port_get(&m->t->ports, ev->port)->name, m->port_macs[ev->port],
+				port_get(&m->t->ports, port)->name, m->port_macs[port],
 				(unsigned long long)l->stats.refused);
 		return;
 	}
@@ -333,21 +338,21 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 		return;
 	}
 	e = MAC(m, index);
-	e->lport = ev->port;
+	e->lac = ev->ac;
 	e->flags &= (uint8_t)~MAC_EXPIRING;
 	if (mac_derive(m, index) < 0) {
-		e->lport = PORT_NONE;
+		e->lac = AC_NONE;
 		mac_release(m, index);
 		l->stats.refused++;
 		return;
 	}
 	if (was == FDB_MISS)
 		l->stats.learnt++;
-	else if (fdb_dest_kind(was) == FDB_KIND_PORT)
+	else if (fdb_dest_kind(was) == FDB_KIND_AC)
 		l->stats.moved++;
 	else
 		l->stats.reclaimed++;
-	write_queue(l, LEARN_REPLACE, ev->port, e);
+	write_queue(l, LEARN_REPLACE, ev->ac, e);
 	audit_queue(l, e);
 }
 
@@ -367,7 +372,7 @@ void learn_port_up(struct learn *l, uint16_t port)
 	if (!l || l->n_parked == 0)
 		return;
 	for (unsigned int i = 0; i < l->n_parked; i++) {
-		if (l->parked[i].event.port == port)
+		if (ac_port(&l->m->t->acs, l->parked[i].event.ac) == port)
 			again[k++] = l->parked[i];
 		else
 			l->parked[n++] = l->parked[i];
@@ -387,7 +392,7 @@ static void audit_run(struct learn *l)
 	for (unsigned int i = 0; i < AUDITS_A_TURN && l->audit.n > 0; i++) {
 		struct audit a = *(struct audit *)ring_at(&l->audit, 0);
 		uint32_t index;
-		uint16_t port;
+		uint16_t ac;
 		struct mac *e;
 
 		if (a.due_ms > l->now_ms)
@@ -398,18 +403,17 @@ static void audit_run(struct learn *l)
 			continue;
 		e = MAC(l->m, index);
 		e->flags &= (uint8_t)~MAC_AUDIT;
-		port = e->lport != PORT_NONE     ? e->lport
-		       : e->flags & MAC_EXPIRING ? kernel_port(l, e)
-						 : PORT_NONE;
-		if (port == PORT_NONE) {
+		ac = e->lac != AC_NONE         ? e->lac
+		     : e->flags & MAC_EXPIRING ? kernel_ac(l, e)
+					       : AC_NONE;
+		if (ac == AC_NONE) {
 			mac_release(l->m, index);
 			continue;
 		}
 		if (e->tries < UINT8_MAX)
 			e->tries++;
 		if ((e->tries & (e->tries - 1)) == 0) {
-			write_queue(
-				l, e->lport != PORT_NONE ? LEARN_REPLACE : LEARN_DELETE, port, e);
+			write_queue(l, e->lac != AC_NONE ? LEARN_REPLACE : LEARN_DELETE, ac, e);
 			l->stats.rewrites++;
 		}
 		if (ring_push(&l->audit)) {
@@ -425,8 +429,8 @@ static void age_one(struct learn *l, uint32_t index, uint32_t now)
 	const struct mac *e = MAC(l->m, index);
 	struct fdb_entry entry;
 
-	if (e->key == 0 || fdb_dest_kind(e->dest) != FDB_KIND_PORT ||
-		(e->lport == PORT_NONE && kernel_port(l, e) == PORT_NONE))
+	if (e->key == 0 || fdb_dest_kind(e->dest) != FDB_KIND_AC ||
+		(e->lac == AC_NONE && kernel_ac(l, e) == AC_NONE))
 		return;
 	if (!fdb_find(l->m->t->fdb, mac_fdb_key(l->m, e), &entry))
 		return;
@@ -454,15 +458,16 @@ static void age_run(struct learn *l)
  * received after that makes it local again (D17). */
 static bool write_stands(const struct learn *l, const struct learn_write *w)
 {
-	const struct port_tbl *ports = &l->m->t->ports;
-	uint16_t port = port_by_ifindex(ports, w->ifindex);
-	uint16_t bd = port == PORT_NONE ? BD_NONE : port_bd(ports, port);
-	uint32_t bridge = l->m->bd_link[bd], index;
+	uint32_t link = link_find(l->m, w->ifindex), bridge, index;
+	uint16_t ac = link ? LINK(l->m, link)->ac : AC_NONE;
 
 	if (w->op != LEARN_REPLACE)
 		return true;
+	if (ac == AC_NONE)
+		return false;
+	bridge = l->m->bd_link[ac_bd(&l->m->t->acs, ac)];
 	index = bridge ? mac_find(l->m, bridge, fdb_key(0, &w->mac)) : 0;
-	return index != 0 && MAC(l->m, index)->lport == port;
+	return index != 0 && MAC(l->m, index)->lac == ac;
 }
 
 /* Hand out what the budget allows: a tenth of a second's worth may come at once. */

@@ -2,13 +2,13 @@
  * MAC learning, the main thread's side (D17): events of workers in, FDB entries and kernel writes
  * out.
  *
- * A worker that looks up a source MAC and does not find it at the ingress port reports what it
+ * A worker that looks up a source MAC and does not find it at the ingress AC reports what it
  * found. A new MAC enters the FDB at once and is told to the kernel (bridge fdb replace MAC dev TAP
- * master extern_learn), from where FRR advertises it. If the kernel says that a MAC is remote, only
- * a frame whose worker already saw that entry makes it local again: an event that reports another
- * find is stale and dropped. What the kernel does not confirm by an event within a second is
- * written again. Local entries age; those of a port that goes down, or leaves its bridge, are
- * withdrawn. The kernel's extern_learn entries on our access ports found at start are taken as
+ * or VLAN device, master extern_learn), from where FRR advertises it. If the kernel says that a MAC
+ * is remote, only a frame whose worker already saw that entry makes it local again: an event that
+ * reports another find is stale and dropped. What the kernel does not confirm by an event within a
+ * second is written again. Local entries age; those of a port that goes down, or leaves its bridge,
+ * are withdrawn. The kernel's extern_learn entries on our access ports found at start are taken as
  * ours, with a fresh age.
  */
 #pragma once
@@ -20,9 +20,9 @@
 
 /* What a worker puts on its ring; 16 octets. */
 struct learn_event {
-	uint64_t key;  /* fdb_key(domain, source MAC) */
-	uint32_t saw;  /* what the FDB said: FDB_MISS, another port, a VTEP */
-	uint16_t port; /* ingress access port */
+	uint64_t key; /* fdb_key(domain, source MAC) */
+	uint32_t saw; /* what the FDB said: FDB_MISS, another AC, a VTEP */
+	uint16_t ac;  /* where it came in */
 	uint16_t pad;
 };
 
@@ -33,7 +33,7 @@ enum learn_op {
 
 struct learn_write {
 	enum learn_op op;
-	uint32_t ifindex; /* the TAP's */
+	uint32_t ifindex; /* the TAP's or the VLAN device's */
 	struct rte_ether_addr mac;
 };
 
@@ -55,7 +55,7 @@ struct learn_stats {
 	uint64_t events;    /* taken from workers */
 	uint64_t stale;     /* dropped: the kernel has said otherwise since, or the port left */
 	uint64_t learnt;    /* new */
-	uint64_t moved;     /* from another local port */
+	uint64_t moved;     /* from another local AC */
 	uint64_t reclaimed; /* from a VTEP back to here */
 	uint64_t aged;
 	uint64_t withdrawn; /* port down */

@@ -1,5 +1,5 @@
 /*
- * Links: bridges, vxlan devices, our TAPs; and the bridge domains derived of them.
+ * Links: bridges, vxlan devices, our TAPs, VLAN devices; and the bridge domains derived of them.
  *
  * Invariants: a slot lives as long as the kernel's link or anything that names it (refs); a member
  * is in exactly its master's list. A domain exists from settle to settle as long as its bridge is
@@ -35,6 +35,7 @@ uint32_t link_slot(struct mirror *m, uint32_t ifindex)
 	}
 	LINK(m, slot)->ifindex = ifindex;
 	LINK(m, slot)->port = PORT_NONE;
+	LINK(m, slot)->ac = AC_NONE;
 	return slot;
 }
 
@@ -106,12 +107,13 @@ static void member_unlink(struct mirror *m, uint32_t slot)
 		LINK(m, l->next)->prev = l->prev;
 	l->master = l->next = l->prev = 0;
 	link_dirty(m, master);
-	if (l->port != PORT_NONE) {
-		port_set_bd(&m->t->ports, l->port, BD_NONE);
-		if (link_is_access(m, l))
-			learn_withdraw(m->learn, master, l->port, false);
+	if (l->ac != AC_NONE) {
+		ac_set_bd(&m->t->acs, l->ac, BD_NONE);
+		learn_withdraw(m->learn, master, l->ac, false);
 	}
 	macs_port_left(m, master, slot);
+	if (LINK(m, slot)->kind == LINK_VLAN)
+		vlan_derive(m, slot);
 }
 
 static void member_link(struct mirror *m, uint32_t slot, uint32_t master)
@@ -138,6 +140,7 @@ static void port_apply(struct mirror *m, struct link *l)
 	p = port_get(&m->t->ports, l->port);
 	was_up = p->admin_up;
 	port_set_tap_ifindex(&m->t->ports, l->port, l->known ? l->ifindex : 0);
+	ac_set_ifindex(&m->t->acs, l->port, l->known ? l->ifindex : 0);
 	if (l->known && l->mtu <= UINT16_MAX && p->mtu != l->mtu) {
 		port_set_mtu(&m->t->ports, l->port, (uint16_t)l->mtu);
 		neighs_link_changed(m, link_find(m, l->ifindex));
@@ -146,28 +149,34 @@ static void port_apply(struct mirror *m, struct link *l)
 		(void)tables_port_admin(m->t, l->port, up);
 		m->resolve_at = 0;
 	}
-	if (was_up && !up && l->master && link_is_access(m, l))
-		learn_withdraw(m->learn, l->master, l->port, true);
+	if (was_up && !up && l->master && l->ac != AC_NONE)
+		learn_withdraw(m->learn, l->master, l->ac, true);
 	if (l->master)
 		link_dirty(m, l->master);
+	vlans_port_changed(m, link_find(m, l->ifindex));
 }
 
 void link_match_port(struct mirror *m, uint32_t slot)
 {
 	struct link *l = LINK(m, slot);
-	uint16_t port = l->known ? port_by_tap(&m->t->ports, l->name) : PORT_NONE;
+	uint16_t port =
+		l->known && l->kind != LINK_VLAN ? port_by_tap(&m->t->ports, l->name) : PORT_NONE;
 
 	if (port != l->port) {
 		uint16_t old = l->port;
 
 		if (old != PORT_NONE && port_get(&m->t->ports, old)->kind != PORT_KIND_NONE) {
 			port_set_tap_ifindex(&m->t->ports, old, 0);
-			port_set_bd(&m->t->ports, old, BD_NONE);
+			ac_set_bd(&m->t->acs, old, BD_NONE);
+			ac_set_ifindex(&m->t->acs, old, 0);
 			(void)tables_port_admin(m->t, old, false);
-			if (l->master && link_is_access(m, l))
+			if (l->master && l->ac != AC_NONE)
 				learn_withdraw(m->learn, l->master, old, false);
 		}
 		l->port = port;
+		l->fit = false;
+		if (l->kind != LINK_VLAN)
+			l->ac = link_is_access(m, l) ? port : AC_NONE;
 		groups_port_changed(m);
 		neighs_link_changed(m, slot);
 		m->hosts_dirty = true;
@@ -175,6 +184,7 @@ void link_match_port(struct mirror *m, uint32_t slot)
 			link_dirty(m, l->master);
 			macs_bridge_changed(m, l->master);
 		}
+		vlans_lower_changed(m, slot);
 	}
 	port_apply(m, LINK(m, slot));
 }
@@ -209,6 +219,8 @@ static void link_gone(struct mirror *m, uint32_t slot)
 	member_unlink(m, slot);
 	if (l->kind == LINK_VXLAN) {
 		macs_vxlan_gone(m, slot);
+	} else if (l->kind == LINK_VLAN) {
+		vlan_unset(m, slot);
 	} else if (l->kind == LINK_BRIDGE) {
 		while (LINK(m, slot)->members)
 			member_unlink(m, LINK(m, slot)->members);
@@ -233,8 +245,26 @@ struct link_said {
 	enum link_kind kind;
 	uint32_t vni;
 	rte_be32_t local;
-	bool usable; /* a vxlan device we can speak for */
+	bool usable;   /* a vxlan device we can speak for */
+	uint32_t link; /* ifindex of the device below, 0 = none here */
+	uint16_t tpid, vid;
 };
+
+static bool vlan_parse(const struct nlattr *data, struct link_said *said)
+{
+	const struct nlattr *tb[IFLA_VLAN_MAX + 1];
+	rte_be16_t tpid = rte_cpu_to_be_16(VLAN_TPID_Q);
+
+	said->kind = LINK_VLAN;
+	if (!data)
+		return true;
+	if (!nl_attrs(nl_data(data), nl_len(data), tb, IFLA_VLAN_MAX) ||
+		!nl_get(tb[IFLA_VLAN_ID], &said->vid, 2) ||
+		!nl_get(tb[IFLA_VLAN_PROTOCOL], &tpid, 2))
+		return false;
+	said->tpid = rte_be_to_cpu_16(tpid);
+	return true;
+}
 
 static bool info_parse(const struct nlattr *info, struct link_said *said)
 {
@@ -250,6 +280,8 @@ static bool info_parse(const struct nlattr *info, struct link_said *said)
 		return false;
 	if (strcmp(kind, "bridge") == 0)
 		said->kind = LINK_BRIDGE;
+	if (strcmp(kind, "vlan") == 0)
+		return vlan_parse(tb[IFLA_INFO_DATA], said);
 	if (strcmp(kind, "vxlan") != 0)
 		return true;
 	said->kind = LINK_VXLAN;
@@ -279,6 +311,8 @@ static bool link_parse(const struct nlmsghdr *h, struct link_said *said)
 		return false;
 	return nl_get_string(tb[IFLA_IFNAME], said->name, sizeof(said->name)) &&
 	       nl_get(tb[IFLA_MTU], &said->mtu, 4) && nl_get(tb[IFLA_MASTER], &said->master, 4) &&
+	       /* with a namespace id the other end is in another namespace than this one */
+	       (tb[IFLA_LINK_NETNSID] || nl_get(tb[IFLA_LINK], &said->link, 4)) &&
 	       (!tb[IFLA_LINKINFO] || info_parse(tb[IFLA_LINKINFO], said));
 }
 
@@ -323,6 +357,12 @@ static void link_update(
 			member_link(m, slot, master);
 		if (said->kind == LINK_VXLAN && master)
 			macs_bridge_changed(m, master);
+	}
+	if (said->kind == LINK_VLAN) {
+		/* its MACs go while the kernel still has the device to take them from */
+		if (changed && !(flags & IFF_UP) && LINK(m, slot)->ac != AC_NONE)
+			learn_withdraw(m->learn, LINK(m, slot)->master, LINK(m, slot)->ac, true);
+		vlan_set(m, slot, said->link ? link_slot(m, said->link) : 0, said->tpid, said->vid);
 	}
 	if (said->kind == LINK_VXLAN) {
 		if (!said->usable)
@@ -421,18 +461,24 @@ static uint16_t mtu16(uint32_t mtu)
 	return mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)mtu;
 }
 
+/* May frames pass? A TAP's own IFF_UP is its port's. */
+static bool link_ac_up(const struct link *l)
+{
+	return l->kind != LINK_VLAN || l->flags & IFF_UP;
+}
+
 static void domain_lists(
 	struct mirror *m, const struct link *bridge, const struct link *vx, struct bd_config *conf)
 {
-	uint16_t *ports = m->scratch, *flood = ports + PORT_TBL_MAX;
+	uint16_t *acs = m->scratch, *flood = acs + m->t->options.max_acs;
 	uint16_t *allowed = flood + m->t->options.max_vteps;
 
 	for (uint32_t i = bridge->members; i; i = LINK(m, i)->next) {
 		const struct link *l = LINK(m, i);
 
-		if (link_is_access(m, l) && port_up(&m->t->ports, l->port) &&
-			conf->n_ports < PORT_TBL_MAX)
-			ports[conf->n_ports++] = l->port;
+		if (l->ac != AC_NONE && port_up(&m->t->ports, ac_port(&m->t->acs, l->ac)) &&
+			link_ac_up(l) && conf->n_acs < m->t->options.max_acs)
+			acs[conf->n_acs++] = l->ac;
 	}
 	for (uint32_t i = 0; vx && i < vx->n_vteps; i++) {
 		const struct link_vtep *v = &vx->vteps[i];
@@ -444,7 +490,7 @@ static void domain_lists(
 		else if (v->n_macs)
 			allowed[conf->n_allowed++] = v->vtep;
 	}
-	conf->ports = ports;
+	conf->acs = acs;
 	conf->flood = flood;
 	conf->allowed = allowed;
 }
@@ -506,8 +552,8 @@ static void domain_derive(struct mirror *m, uint32_t slot)
 	for (uint32_t i = bridge->members; i; i = LINK(m, i)->next) {
 		const struct link *l = LINK(m, i);
 
-		if (link_is_access(m, l))
-			port_set_bd(&m->t->ports, l->port, up ? bridge->bd : BD_NONE);
+		if (l->ac != AC_NONE)
+			ac_set_bd(&m->t->acs, l->ac, up && link_ac_up(l) ? bridge->bd : BD_NONE);
 	}
 	if (fresh || bridge->vx != vx_slot) {
 		bridge->vx = vx_slot;

@@ -178,7 +178,7 @@ uint32_t mac_make(struct mirror *m, uint32_t bridge, uint64_t mac48)
 	}
 	e = MAC(m, index);
 	e->key = key;
-	e->lport = PORT_NONE;
+	e->lac = AC_NONE;
 	e->next = LINK(m, bridge)->macs;
 	if (e->next)
 		MAC(m, e->next)->prev = index;
@@ -192,7 +192,7 @@ void mac_release(struct mirror *m, uint32_t index)
 	struct mac *e = MAC(m, index);
 	uint32_t bridge = key_slot(e->key);
 
-	if (e->kport || e->lport != PORT_NONE || e->dest != FDB_MISS || e->flags & MAC_AUDIT)
+	if (e->kport || e->lac != AC_NONE || e->dest != FDB_MISS || e->flags & MAC_AUDIT)
 		return;
 	map64_del(&m->mac_by_key, e->key);
 	if (e->prev)
@@ -227,8 +227,8 @@ static uint32_t mac_dest(const struct mirror *m, const struct mac *e)
 
 	if (bridge->bd == BD_NONE)
 		return FDB_MISS;
-	if (e->lport != PORT_NONE)
-		return fdb_dest(FDB_KIND_PORT, e->lport);
+	if (e->lac != AC_NONE)
+		return fdb_dest(FDB_KIND_AC, e->lac);
 	if (e->kport == 0)
 		return dest_by_vxlan(m, bridge->vx, e->key & MAC48, false);
 	if (e->flags & (MAC_K_OWN | MAC_EXPIRING))
@@ -236,17 +236,16 @@ static uint32_t mac_dest(const struct mirror *m, const struct mac *e)
 	if (e->kport == bridge->vx)
 		return dest_by_vxlan(m, bridge->vx, e->key & MAC48, true);
 	k = LINK(m, e->kport);
-	if (k->known && k->port != PORT_NONE && k->master == key_slot(e->key) &&
-		port_get(&m->t->ports, k->port)->kind == PORT_KIND_ACCESS)
-		return fdb_dest(FDB_KIND_PORT, k->port);
+	if (k->ac != AC_NONE && k->master == key_slot(e->key))
+		return fdb_dest(FDB_KIND_AC, k->ac);
 	return FDB_MISS;
 }
 
 static void dest_count(struct mirror *m, struct link *bridge, uint32_t dest, int by)
 {
-	if (fdb_dest_kind(dest) == FDB_KIND_PORT) {
+	if (fdb_dest_kind(dest) == FDB_KIND_AC) {
 		bridge->n_local += (uint32_t)by;
-		m->port_macs[fdb_dest_index(dest) % PORT_TBL_MAX] += (uint32_t)by;
+		m->port_macs[ac_port(&m->t->acs, fdb_dest_index(dest))] += (uint32_t)by;
 	} else if (dest != FDB_MISS) {
 		bridge->n_remote += (uint32_t)by;
 	}
@@ -310,16 +309,13 @@ static void master_entry(
 	if (index == 0)
 		return;
 	e = MAC(m, index);
-	if (e->lport != PORT_NONE) {
-		bool ours = k->known && k->port != PORT_NONE &&
-			    port_get(&m->t->ports, k->port)->kind == PORT_KIND_ACCESS;
-
-		if (k->port == e->lport) {
+	if (e->lac != AC_NONE) {
+		if (k->ac == e->lac) {
 			learn_confirmed(m->learn, e);
-			e->lport = PORT_NONE;
+			e->lac = AC_NONE;
 			e->tries = 0;
-		} else if (!ours || !ext) {
-			e->lport = PORT_NONE; /* the kernel decides */
+		} else if (k->ac == AC_NONE || !ext) {
+			e->lac = AC_NONE; /* the kernel decides */
 		} /* else the echo of our own earlier write: the MAC has moved on since */
 	}
 	if (e->kport != slot)
@@ -560,7 +556,7 @@ void macs_bridge_gone(struct mirror *m, uint32_t bridge)
 		struct mac *e = MAC(m, i);
 
 		next = e->next;
-		e->lport = PORT_NONE;
+		e->lac = AC_NONE;
 		kernel_forgets(m, i);
 	}
 	LINK(m, bridge)->vx = 0;

@@ -61,8 +61,8 @@ struct mirror *mirror_create(const struct mirror_options *options)
 	for (unsigned int i = 0; i < CLASSES; i++)
 		m->gen[i] = 1;
 	m->bd_link = calloc((size_t)m->t->options.max_bds + 1, sizeof(*m->bd_link));
-	m->scratch =
-		calloc(PORT_TBL_MAX + 2 * (size_t)m->t->options.max_vteps, sizeof(*m->scratch));
+	m->scratch = calloc(
+		m->t->options.max_acs + 2 * (size_t)m->t->options.max_vteps, sizeof(*m->scratch));
 	m->dirty_links = calloc((size_t)o->max_links + 1, sizeof(*m->dirty_links));
 	if (mirror_pools(m) != 0 || !m->bd_link || !m->scratch || !m->dirty_links) {
 		mirror_destroy(m);
@@ -94,6 +94,7 @@ void mirror_destroy(struct mirror *m)
 	free(m->dirty_links);
 	free(m->dead_nhgs);
 	free(m->dead_vteps);
+	free(m->dead_acs);
 	free(m);
 }
 
@@ -185,6 +186,7 @@ void mirror_settle(struct mirror *m)
 	neighs_settle(m);
 	vteps_settle(m);
 	macs_finish(m);
+	vlans_finish(m);
 	groups_finish(m);
 }
 
@@ -230,7 +232,7 @@ static int full_poll(struct mirror *m, uint64_t now_ms)
 {
 	struct fdb_stats fdb;
 
-	if (m->stats.full == m->full_said && !m->fdb_refused)
+	if (m->stats.full == m->full_said && !m->fdb_refused && !m->acs_refused)
 		return -1;
 	if (now_ms < m->full_at)
 		return (int)(m->full_at - now_ms);
@@ -245,7 +247,11 @@ static int full_poll(struct mirror *m, uint64_t now_ms)
 		macs_retry(m);
 		m->full_said = m->stats.full; /* refused again: no news */
 	}
-	return m->fdb_refused ? FULL_MS : -1;
+	if (m->acs_refused) {
+		vlans_retry(m);
+		m->full_said = m->stats.full;
+	}
+	return m->fdb_refused || m->acs_refused ? FULL_MS : -1;
 }
 
 int mirror_poll(struct mirror *m, uint64_t now_ms)

@@ -113,6 +113,22 @@ static char *nhg_text(const struct mirror *m, uint16_t index)
 	return all;
 }
 
+struct ac_name {
+	char text[PORT_NAME_LEN + sizeof(struct ac_text)];
+};
+
+/* The port's name, and the tags if there are: "p1", "p1.100". */
+static struct ac_name ac_name(const struct mirror *m, uint16_t id)
+{
+	struct ac_text tags = ac_tags_text(&m->t->acs, id);
+	struct ac_name n;
+
+	snprintf(n.text, sizeof(n.text), "%s%s%s",
+		port_get(&m->t->ports, ac_port(&m->t->acs, id))->name, *tags.text ? "." : "",
+		tags.text);
+	return n;
+}
+
 static void print_ports(const struct mirror *m, struct lines *l)
 {
 	for (uint16_t i = 0; i < m->t->ports.n; i++) {
@@ -120,8 +136,14 @@ static void print_ports(const struct mirror *m, struct lines *l)
 
 		if (p->kind != PORT_KIND_NONE)
 			line_add(l, "port %s mtu %u admin %u bd %s", p->name, p->mtu, p->admin_up,
-				p->bd ? mirror_bd_name(m, p->bd) : "-");
+				ac_bd(&m->t->acs, i) ? mirror_bd_name(m, ac_bd(&m->t->acs, i))
+						     : "-");
 	}
+	for (uint16_t i = AC_TAGGED; i < m->t->acs.end; i++)
+		if (ac_get(&m->t->acs, i)->live)
+			line_add(l, "ac %s bd %s", ac_name(m, i).text,
+				ac_bd(&m->t->acs, i) ? mirror_bd_name(m, ac_bd(&m->t->acs, i))
+						     : "-");
 }
 
 static void print_domains(const struct mirror *m, struct lines *l)
@@ -134,9 +156,8 @@ static void print_domains(const struct mirror *m, struct lines *l)
 			continue;
 		line_add(l, "bd %s vni %u mtu %u local %s", name, bd->vni, bd->mtu,
 			ip(bd->local).text);
-		for (unsigned int i = 0; i < bd->n_ports; i++)
-			line_add(l, "bd %s port %s", name,
-				port_get(&m->t->ports, bd->ports[i])->name);
+		for (unsigned int i = 0; i < bd->n_acs; i++)
+			line_add(l, "bd %s port %s", name, ac_name(m, bd->acs[i]).text);
 		for (unsigned int i = 0; i < bd->n_flood; i++)
 			line_add(l, "bd %s flood %s", name,
 				ip(vtep_get(&m->t->vteps, bd->flood[i])->remote).text);
@@ -163,8 +184,8 @@ static bool print_mac(void *ctx, const struct fdb_entry *e)
 	fdb_key_mac(e->key, &mac);
 	line_add(p->lines, "fdb %s %02x:%02x:%02x:%02x:%02x:%02x %s",
 		mirror_bd_name(m, fdb_key_bd(e->key)), b[0], b[1], b[2], b[3], b[4], b[5],
-		fdb_dest_kind(e->dest) == FDB_KIND_PORT
-			? port_get(&m->t->ports, (uint16_t)at)->name
+		fdb_dest_kind(e->dest) == FDB_KIND_AC
+			? ac_name(m, (uint16_t)at).text
 			: ip(vtep_get(&m->t->vteps, (uint16_t)at)->remote).text);
 	return true;
 }

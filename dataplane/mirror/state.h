@@ -32,6 +32,7 @@ enum link_kind {
 	LINK_OTHER,
 	LINK_BRIDGE,
 	LINK_VXLAN,
+	LINK_VLAN,
 };
 
 /* A VTEP that a vxlan device's FDB names. */
@@ -58,6 +59,14 @@ struct link {
 	bool dirty; /* bridge: derive the domain again */
 	char name[16];
 	uint16_t port; /* ours by its TAP, or PORT_NONE */
+	uint16_t ac;   /* frames go in and out by it: access TAP or VLAN device; or AC_NONE */
+	/* VLAN device */
+	uint16_t tpid, vid;        /* host order */
+	uint32_t lower;            /* slot of the device it is on, 0 = none known */
+	uint32_t up_next, up_prev; /* among the VLAN devices on that one */
+	uint32_t uppers;           /* any: first VLAN device on this one */
+	bool fit;                  /* TAP: the port was up when the devices on it were told */
+	bool ac_refused;           /* VLAN device: there was no AC left */
 	/* vxlan */
 	uint32_t vni;
 	rte_be32_t local;
@@ -87,7 +96,7 @@ struct mac {
 	uint64_t key;   /* link slot of the bridge << 48 | MAC */
 	uint32_t kport; /* link slot of the kernel's entry, 0 = none */
 	uint32_t dest;  /* in the FDB */
-	uint16_t lport; /* learnt here and not confirmed by the kernel, or PORT_NONE */
+	uint16_t lac;   /* learnt there and not confirmed by the kernel, or AC_NONE */
 	uint8_t flags;
 	uint8_t tries; /* writes not confirmed */
 };
@@ -188,7 +197,7 @@ struct mirror {
 
 	uint32_t *bd_link;                /* slot of the bridge by domain id */
 	uint32_t port_macs[PORT_TBL_MAX]; /* FDB entries at the port */
-	uint16_t *scratch;                /* lists for bd_config: ports, flood, allowed */
+	uint16_t *scratch;                /* lists for bd_config: ACs, flood, allowed */
 	uint32_t *dirty_links;            /* slots of bridges with `dirty` */
 	uint32_t n_dirty_links;
 	bool vnis_moved;     /* a VNI was given up: try refused ones again */
@@ -199,6 +208,9 @@ struct mirror {
 	uint32_t n_dead_nhgs, dead_nhgs_size;
 	uint16_t *dead_vteps; /* to be released then, when no list names them any more */
 	uint32_t n_dead_vteps, dead_vteps_size;
+	uint16_t *dead_acs; /* likewise */
+	uint32_t n_dead_acs, dead_acs_size;
+	bool acs_refused;    /* there was no AC left for some VLAN device */
 	bool fdb_refused;    /* the FDB was full for some MAC */
 	uint64_t full_said;  /* stats.full when it was last logged */
 	uint64_t full_at;    /* ms: look at both again */
@@ -250,6 +262,15 @@ void link_match_port(struct mirror *m, uint32_t slot);
 /* A leg's uplink port, PORT_NONE if its interface is none of ours. */
 uint16_t link_uplink(const struct mirror *m, uint32_t slot);
 
+/* vlans.c */
+void vlan_set(struct mirror *m, uint32_t slot, uint32_t lower, uint16_t tpid, uint16_t vid);
+void vlan_unset(struct mirror *m, uint32_t slot);          /* it is no VLAN device any more */
+void vlan_derive(struct mirror *m, uint32_t slot);         /* its AC */
+void vlans_lower_changed(struct mirror *m, uint32_t slot); /* derive those of all on top of it */
+void vlans_port_changed(struct mirror *m, uint32_t slot);  /* the TAP's port may be up or down */
+void vlans_retry(struct mirror *m);                        /* ACs may be free again */
+void vlans_finish(struct mirror *m);                       /* at the end of settle */
+
 /* macs.c */
 struct link_vtep *link_vtep_find(const struct link *l, rte_be32_t addr);
 void macs_sweep(struct mirror *m);
@@ -292,6 +313,6 @@ void vteps_settle(struct mirror *m);
 int resolve_poll(struct mirror *m, uint64_t now_ms);
 
 /* learn.c, called from macs.c and links.c; l may be NULL */
-void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t port, bool kernel_too);
+void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t ac, bool kernel_too);
 void learn_confirmed(struct learn *l, struct mac *e);
 void learn_found(struct learn *l, uint32_t mac); /* the kernel has an extern_learn entry */

@@ -1,13 +1,16 @@
 /*
  * Tenants' frames as they come from access ports: to which segment, from whom, where to.
  *
+ * Port and tags say the attachment circuit (AC) and so the segment; tags are taken off here. An
+ * untagged frame's AC has its port's number.
  * Source and destination MACs of up to NODE_CHUNK frames are looked up at once. A source that the
- * FDB does not know behind this port is told to the main thread, which learns it by way of the
+ * FDB does not know at this AC is told to the main thread, which learns it by way of the
  * kernel; nothing is written here but its age stamp.
  */
 #include "dataplane/nodes/node.h"
 
 #include "dataplane/nodes/flow.h"
+#include "dataplane/nodes/tags.h"
 
 enum {
 	EDGE_PORT_TX = 1,
@@ -20,15 +23,6 @@ enum {
 #define RESERVED_MAC      0x0000c28001ULL
 #define RESERVED_MAC_MASK 0xf0ffffffffffULL
 
-static inline bool is_tag(const uint8_t *frame)
-{
-	rte_be16_t type;
-
-	memcpy(&type, frame + 12, sizeof(type));
-	return type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) ||
-	       type == rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ);
-}
-
 static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct worker *w,
 	struct rte_mbuf **pkts, unsigned int n)
 {
@@ -40,7 +34,7 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 	uint8_t place[NODE_CHUNK];
 	rte_edge_t edges[NODE_CHUNK];
 	uint16_t port = PORT_NONE;
-	uint16_t bd = BD_NONE;
+	uint16_t port_bd = BD_NONE; /* of the port's untagged frames */
 	unsigned int k = 0;
 
 	for (unsigned int i = 0; i < NODE_AHEAD; i++)
@@ -49,18 +43,15 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 		struct rte_mbuf *m = pkts[i];
 		const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
 		uint64_t smac, dmac;
+		uint16_t ac, bd;
 
 		node_prefetch(pkts, i + NODE_AHEAD, n);
 		if (m->port != port) {
 			port = m->port;
-			bd = port_bd(&tables->ports, port);
+			port_bd = ac_bd(&tables->acs, port);
 		}
 		if (unlikely(m->data_len < RTE_ETHER_HDR_LEN)) {
 			edges[i] = node_drop(w, node, m, DROP_TRUNCATED);
-			continue;
-		}
-		if (unlikely(bd == BD_NONE)) {
-			edges[i] = node_drop(w, node, m, DROP_PORT_UNATTACHED);
 			continue;
 		}
 		dmac = node_mac(frame);
@@ -77,14 +68,25 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 			edges[i] = node_drop(w, node, m, DROP_LINK_LOCAL_MAC);
 			continue;
 		}
-		if (unlikely(is_tag(frame))) {
-			edges[i] = node_drop(w, node, m, DROP_VLAN_TAGGED);
+		ac = port;
+		bd = port_bd;
+		if (unlikely(tag_at(frame + MACS_LEN))) {
+			const enum drop_reason reason = tags_input(&tables->acs, m, port, &ac);
+
+			if (unlikely(reason != DROP_COUNT)) {
+				edges[i] = node_drop(w, node, m, reason);
+				continue;
+			}
+			bd = ac_bd(&tables->acs, ac);
+		}
+		if (unlikely(bd == BD_NONE)) {
+			edges[i] = node_drop(w, node, m, DROP_PORT_UNATTACHED);
 			continue;
 		}
 		src[k] = rte_cpu_to_le_64((uint64_t)bd << 48 | smac);
 		dst[k] = rte_cpu_to_le_64((uint64_t)bd << 48 | dmac);
-		expect[k] = fdb_dest(FDB_KIND_PORT, port);
-		in[k] = port;
+		expect[k] = fdb_dest(FDB_KIND_AC, ac);
+		in[k] = ac;
 		place[k++] = (uint8_t)i;
 	}
 	fdb_switch_bulk(tables->fdb, src, expect, dst, k, w->now, from, to);
@@ -94,8 +96,9 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 		struct rte_mbuf *m = pkts[i];
 		struct meta *meta = node_meta(m);
 		const uint32_t index = fdb_dest_index(to[j]);
+		const uint16_t bd = fdb_key_bd(dst[j]);
+		const struct ac *ac;
 
-		bd = fdb_key_bd(dst[j]);
 		if (unlikely(from[j] != expect[j]))
 			node_tell_learn(w, src[j], from[j], in[j]);
 		switch (fdb_dest_kind(to[j])) {
@@ -104,25 +107,34 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 				flow_hash_ether(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 			meta->vtep = (uint16_t)index;
 			meta->bd = bd;
+			node_set_ac(m, in[j]);
 			edges[i] = EDGE_ENCAP;
 			NODE_TRACE(
 				trace, m, node, "domain %u, destination is at vtep %u", bd, index);
 			break;
-		case FDB_KIND_PORT:
+		case FDB_KIND_AC:
 			if (unlikely(index == in[j])) {
 				edges[i] = node_drop(w, node, m, DROP_FDB_SAME_PORT);
 				break;
 			}
-			/* the port may have left the segment before its entries did */
-			if (unlikely(port_bd(&tables->ports, (uint16_t)index) != bd)) {
+			/* the AC may have left the segment before its entries did */
+			ac = ac_get(&tables->acs, index);
+			if (unlikely(ac_bd(&tables->acs, index) != bd)) {
 				edges[i] = node_drop(w, node, m, DROP_FDB_STALE);
 				break;
 			}
+			if (index >= AC_TAGGED && unlikely(!tags_push(m, ac))) {
+				edges[i] = node_drop(w, node, m, DROP_NO_BUFFER);
+				break;
+			}
 			meta->bd = bd;
-			m->port = (uint16_t)index;
+			node_set_ac(m, in[j]);
+			m->port = ac->port;
 			edges[i] = EDGE_PORT_TX;
-			NODE_TRACE(trace, m, node, "domain %u, destination is at local port %s", bd,
-				w->ports[index] ? w->ports[index]->spec.name : "?");
+			NODE_TRACE(trace, m, node, "domain %u, destination is at local port %s%s%s",
+				bd, w->ports[ac->port] ? w->ports[ac->port]->spec.name : "?",
+				index >= AC_TAGGED ? " vlan " : "",
+				ac_tags_text(&tables->acs, (uint16_t)index).text);
 			break;
 		case FDB_KIND_DROP:
 			edges[i] = node_drop(w, node, m, DROP_FDB_BLACKHOLE);
@@ -132,6 +144,7 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 				flow_hash_ether(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 			meta->vtep = VTEP_NONE;
 			meta->bd = bd;
+			node_set_ac(m, in[j]);
 			edges[i] = EDGE_FLOOD;
 			NODE_TRACE(trace, m, node, "domain %u, destination is %s: flood", bd,
 				node_mac_is_group(rte_le_to_cpu_64(dst[j])) ? "a group"

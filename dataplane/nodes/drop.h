@@ -16,10 +16,12 @@
 	X(NO_BUFFER, "no_buffer", "no packet buffer was free")                                     \
 	/* access side */                                                                          \
 	X(PORT_UNATTACHED, "port_unattached", "the access port belongs to no segment")             \
-	X(VLAN_TAGGED, "vlan_tagged", "tagged frame on an untagged attachment or in the overlay")  \
+	X(VLAN_TAGGED, "vlan_tagged",                                                              \
+		"a tag on a port without tagged attachments or in a segment")                      \
+	X(VLAN_UNKNOWN, "vlan_unknown", "no attachment of the port has the frame's VLAN tags")     \
 	X(LINK_LOCAL_MAC, "link_local_mac", "addressed to 01:80:c2:00:00:0x, never bridged")       \
-	X(FDB_SAME_PORT, "fdb_same_port", "the destination is behind the port it came from")       \
-	X(FDB_STALE, "fdb_stale", "the destination's port has left the segment")                   \
+	X(FDB_SAME_PORT, "fdb_same_port", "the destination is at the attachment it came from")     \
+	X(FDB_STALE, "fdb_stale", "the destination's attachment has left the segment")             \
 	X(FDB_BLACKHOLE, "fdb_blackhole", "the kernel's FDB says blackhole")                       \
 	X(FLOOD_NOWHERE, "flood_nowhere", "to be flooded, but the segment has no other place")     \
 	X(FLOOD_LIMIT, "flood_limit", "more copies than one burst may make")                       \

@@ -6,7 +6,8 @@
  * each node is `drop`. Nodes read tables, write only their worker's state and the packets.
  *
  * mbuf->port is where the packet came in, until a node has chosen where it goes out; then it is
- * that. struct meta says the rest.
+ * that. struct meta says the rest; a tenant's frame on its way to the overlay or to be flooded also
+ * carries the attachment circuit it came in by (node_ac()).
  */
 #pragma once
 
@@ -49,6 +50,18 @@ static_assert(sizeof(struct meta) == sizeof(((struct rte_mbuf *)0)->hash.fdir.lo
 static inline struct meta *node_meta(struct rte_mbuf *m)
 {
 	return (struct meta *)&m->hash;
+}
+
+/* The AC by which a frame from an access port came in, from access_input on; in the place of
+ * mbuf->vlan_tci, which is not used for tags here. */
+static inline uint16_t node_ac(const struct rte_mbuf *m)
+{
+	return m->vlan_tci;
+}
+
+static inline void node_set_ac(struct rte_mbuf *m, uint16_t ac)
+{
+	m->vlan_tci = ac;
 }
 
 static inline struct worker *node_worker(const struct rte_node *node)
@@ -158,5 +171,5 @@ static inline void node_shorten(struct rte_mbuf *m, uint32_t len)
  * Tell the main thread something, once in a while for the same thing. Bounded: when the queue is
  * full the event is counted as lost and comes again with the next packet after a pause.
  */
-void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t port);
+void node_tell_learn(struct worker *w, uint64_t key, uint32_t saw, uint16_t ac);
 void node_tell_probe(struct worker *w, uint16_t adj);

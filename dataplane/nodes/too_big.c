@@ -14,6 +14,7 @@
 
 #include "dataplane/nodes/flow.h"
 #include "dataplane/nodes/icmp_answer.h"
+#include "dataplane/nodes/tags.h"
 
 enum {
 	EDGE_PORT_TX = 1,
@@ -40,16 +41,16 @@ static bool answer_take(struct worker *w, uint16_t bd)
 
 /* Where the sender of `frame` is; EDGE_DROP: nowhere that is known. Sets the answer's way. */
 static rte_edge_t sender_edge(
-	struct worker *w, uint16_t bd, const uint8_t *frame, uint16_t *port, uint16_t *vtep)
+	struct worker *w, uint16_t bd, const uint8_t *frame, uint16_t *ac, uint16_t *vtep)
 {
 	const uint64_t key = rte_cpu_to_le_64((uint64_t)bd << 48 | node_mac(frame + 6));
 	uint32_t at;
 
 	fdb_lookup_bulk(w->tables->fdb, &key, 1, &at);
 	switch (fdb_dest_kind(at)) {
-	case FDB_KIND_PORT:
-		*port = (uint16_t)fdb_dest_index(at);
-		return port_bd(&w->tables->ports, *port) == bd ? EDGE_PORT_TX : EDGE_DROP;
+	case FDB_KIND_AC:
+		*ac = (uint16_t)fdb_dest_index(at);
+		return ac_bd(&w->tables->acs, *ac) == bd ? EDGE_PORT_TX : EDGE_DROP;
 	case FDB_KIND_VTEP:
 		*vtep = (uint16_t)fdb_dest_index(at);
 		return EDGE_ENCAP;
@@ -64,7 +65,7 @@ static void too_big_one(
 	const struct meta meta = *node_meta(m);
 	const uint32_t have = RTE_MIN(m->pkt_len, (uint32_t)ICMP_HEAD_MAX);
 	enum drop_reason reason = meta.vtep == VTEP_NONE ? DROP_TX_TOO_BIG : DROP_ENCAP_TOO_BIG;
-	uint16_t port = PORT_NONE, vtep = VTEP_NONE;
+	uint16_t ac = AC_NONE, vtep = VTEP_NONE;
 	struct trace *trace = node_trace(w);
 	uint8_t buf[ICMP_HEAD_MAX];
 	struct icmp_answer a;
@@ -76,7 +77,7 @@ static void too_big_one(
 	if (frame == NULL || have < RTE_ETHER_HDR_LEN ||
 		!icmp_too_big_due(frame, have, m->pkt_len, meta.limit, &a))
 		goto end;
-	edge = sender_edge(w, meta.bd, frame, &port, &vtep);
+	edge = sender_edge(w, meta.bd, frame, &ac, &vtep);
 	if (edge == EDGE_DROP)
 		goto end;
 	if (!answer_take(w, meta.bd)) {
@@ -91,7 +92,14 @@ static void too_big_one(
 	to->data_len = icmp_too_big_len(&a);
 	to->pkt_len = to->data_len;
 	icmp_too_big_write(&a, frame, rte_pktmbuf_mtod(to, uint8_t *));
-	to->port = port;
+	/* the frame may have had the tags of its way out already: the answer goes another way */
+	if (a.l3 > RTE_ETHER_HDR_LEN)
+		tags_pop(to, (uint16_t)(a.l3 - RTE_ETHER_HDR_LEN));
+	if (edge == EDGE_PORT_TX) {
+		if (ac >= AC_TAGGED)
+			(void)tags_push(to, ac_get(&w->tables->acs, ac)); /* has room */
+		to->port = ac_port(&w->tables->acs, ac);
+	}
 	node_meta(to)->hash = flow_hash_ether(rte_pktmbuf_mtod(to, uint8_t *), to->data_len);
 	node_meta(to)->vtep = vtep;
 	node_meta(to)->bd = meta.bd;

@@ -7,6 +7,7 @@
  * it.
  */
 #include "dataplane/nodes/node.h"
+#include "dataplane/nodes/tags.h"
 
 #include <rte_ip.h>
 #include <rte_udp.h>
@@ -68,7 +69,6 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 	enum drop_reason reason;
 	uint64_t smac, dmac;
 	uint32_t udp_len;
-	rte_be16_t type;
 
 	udp_len = rte_be_to_cpu_16(udp->dgram_len);
 	if (unlikely(m->data_len < head || udp_len < sizeof(*udp) + sizeof(*vxlan) ||
@@ -88,9 +88,7 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 	smac = node_mac(inner + 6);
 	if (unlikely(node_mac_is_group(smac) || smac == 0))
 		return node_drop(w, node, m, DROP_BAD_SRC_MAC);
-	memcpy(&type, inner + 12, sizeof(type));
-	if (unlikely(type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) ||
-		     type == rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ)))
+	if (unlikely(tag_at(inner + MACS_LEN)))
 		return node_drop(w, node, m, DROP_VLAN_TAGGED);
 
 	m->data_off = (uint16_t)(m->data_off + head);
@@ -111,14 +109,20 @@ static inline rte_edge_t deliver_edge(struct worker *w, const struct rte_node *n
 	struct trace *trace, struct rte_mbuf *m, uint64_t key, uint32_t to)
 {
 	const uint32_t index = fdb_dest_index(to);
+	const struct ac *ac;
 
 	switch (fdb_dest_kind(to)) {
-	case FDB_KIND_PORT:
-		if (unlikely(port_bd(&w->tables->ports, (uint16_t)index) != fdb_key_bd(key)))
+	case FDB_KIND_AC:
+		ac = ac_get(&w->tables->acs, index);
+		if (unlikely(ac_bd(&w->tables->acs, index) != fdb_key_bd(key)))
 			return node_drop(w, node, m, DROP_FDB_STALE);
-		m->port = (uint16_t)index;
-		NODE_TRACE(trace, m, node, "destination is at local port %s",
-			w->ports[index] ? w->ports[index]->spec.name : "?");
+		if (index >= AC_TAGGED && unlikely(!tags_push(m, ac)))
+			return node_drop(w, node, m, DROP_NO_BUFFER);
+		m->port = ac->port;
+		NODE_TRACE(trace, m, node, "destination is at local port %s%s%s",
+			w->ports[ac->port] ? w->ports[ac->port]->spec.name : "?",
+			index >= AC_TAGGED ? " vlan " : "",
+			ac_tags_text(&w->tables->acs, (uint16_t)index).text);
 		return EDGE_PORT_TX;
 	case FDB_KIND_VTEP:
 		return node_drop(w, node, m, DROP_SPLIT_HORIZON);

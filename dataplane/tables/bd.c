@@ -92,7 +92,7 @@ static int bd_make(struct bd_tbl *t, const struct bd_config *conf, struct bd **m
 	size_t words = (size_t)t->max_vteps / 64 + 1;
 	struct bd *bd;
 	uint64_t *allowed;
-	uint16_t *ports, *flood;
+	uint16_t *acs, *flood;
 
 	if (conf->vni > VNI_MAX)
 		return -EINVAL;
@@ -103,22 +103,22 @@ static int bd_make(struct bd_tbl *t, const struct bd_config *conf, struct bd **m
 		if (conf->allowed[i] > t->max_vteps)
 			return -EINVAL;
 	bd = calloc(1, sizeof(*bd) + words * sizeof(uint64_t) +
-			       ((size_t)conf->n_ports + conf->n_flood) * sizeof(uint16_t));
+			       ((size_t)conf->n_acs + conf->n_flood) * sizeof(uint16_t));
 	if (!bd)
 		return -ENOMEM;
 	allowed = (uint64_t *)(bd + 1);
-	ports = (uint16_t *)(allowed + words);
-	flood = ports + conf->n_ports;
+	acs = (uint16_t *)(allowed + words);
+	flood = acs + conf->n_acs;
 	bd->vni = conf->vni;
 	bd->mtu = conf->mtu;
 	bd->local = conf->local;
-	bd->n_ports = list_copy(ports, conf->ports, conf->n_ports);
+	bd->n_acs = list_copy(acs, conf->acs, conf->n_acs);
 	bd->n_flood = list_copy(flood, conf->flood, conf->n_flood);
 	for (uint16_t i = 0; i < bd->n_flood; i++)
 		allowed[flood[i] / 64] |= (uint64_t)1 << (flood[i] % 64);
 	for (uint16_t i = 0; i < conf->n_allowed; i++)
 		allowed[conf->allowed[i] / 64] |= (uint64_t)1 << (conf->allowed[i] % 64);
-	bd->ports = ports;
+	bd->acs = acs;
 	bd->flood = flood;
 	bd->allowed = allowed;
 	bd->tbl = t;

@@ -25,9 +25,9 @@ struct bd {
 	uint16_t mtu;          /* octets of layer 3 inside the segment */
 	uint32_t vni;          /* host order; VNI_NONE: no vxlan device yet, local switching only */
 	rte_be32_t local;      /* our VTEP address in this segment; 0 = none */
-	uint16_t n_ports;      /* access ports that are up and in the domain */
+	uint16_t n_acs;        /* attachment circuits that are up and in the domain */
 	uint16_t n_flood;      /* VTEPs that get flooded frames */
-	const uint16_t *ports; /* port indexes, ascending */
+	const uint16_t *acs;   /* their ids (ac.h), ascending */
 	const uint16_t *flood; /* vtep indexes, ascending */
 	const uint64_t *allowed; /* bitmap by vtep index: may send us frames of this segment */
 	struct rcu_entry rcu;
@@ -40,8 +40,8 @@ struct bd_config {
 	uint32_t vni;
 	uint16_t mtu;
 	rte_be32_t local;
-	const uint16_t *ports;
-	uint16_t n_ports;
+	const uint16_t *acs;
+	uint16_t n_acs;
 	const uint16_t *flood;
 	uint16_t n_flood;
 	const uint16_t *allowed;

@@ -28,7 +28,7 @@ struct fdb;
  */
 enum fdb_kind {
 	FDB_KIND_NONE,
-	FDB_KIND_PORT, /* index: local access port */
+	FDB_KIND_AC,   /* index: local attachment circuit (ac.h) */
 	FDB_KIND_VTEP, /* index: struct vtep */
 	FDB_KIND_DROP, /* the kernel says blackhole */
 };
@@ -99,7 +99,7 @@ void fdb_lookup_bulk(
 /*
  * Workers: what a switch asks of each frame. to[i] is the destination of dst[i] as in
  * fdb_lookup_bulk(), from[i] that of src[i]; where it equals expect[i] (normally
- * fdb_dest(FDB_KIND_PORT, ingress port)) its age stamp becomes `now` (coarse seconds). from[i] !=
+ * fdb_dest(FDB_KIND_AC, ingress AC)) its age stamp becomes `now` (coarse seconds). from[i] !=
  * expect[i] is what is to be learnt.
  */
 void fdb_switch_bulk(struct fdb *fdb, const uint64_t src[], const uint32_t expect[],

@@ -37,7 +37,6 @@ void port_tbl_del(struct port_tbl *t, uint16_t idx)
 	struct port_entry *p = &t->ports[idx];
 
 	__atomic_store_n(&p->kind, PORT_KIND_NONE, __ATOMIC_RELEASE);
-	__atomic_store_n(&p->bd, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->link_up, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->admin_up, 0, __ATOMIC_RELAXED);
 	p->tap_ifindex = 0;
@@ -67,11 +66,6 @@ uint16_t port_by_ifindex(const struct port_tbl *t, uint32_t ifindex)
 			t->ports[i].tap_ifindex == ifindex)
 			return i;
 	return PORT_NONE;
-}
-
-void port_set_bd(struct port_tbl *t, uint16_t idx, uint16_t bd)
-{
-	__atomic_store_n(&t->ports[idx].bd, bd, __ATOMIC_RELEASE);
 }
 
 void port_set_mtu(struct port_tbl *t, uint16_t idx, uint16_t mtu)

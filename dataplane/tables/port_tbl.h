@@ -25,11 +25,10 @@ enum port_kind {
 };
 
 struct port_entry {
-	uint8_t kind;     /* hot: enum port_kind */
-	uint8_t link_up;  /* hot: the wire has link */
-	uint8_t admin_up; /* hot: the TAP is IFF_UP in the kernel */
-	uint16_t bd;      /* hot: bridge domain of an access port (untagged); BD_NONE = 0 */
-	uint16_t mtu;     /* hot: octets of layer 3 */
+	uint8_t kind;              /* hot: enum port_kind */
+	uint8_t link_up;           /* hot: the wire has link */
+	uint8_t admin_up;          /* hot: the TAP is IFF_UP in the kernel */
+	uint16_t mtu;              /* hot: octets of layer 3 */
 	struct rte_ether_addr mac; /* set before the port is shown to workers */
 	uint32_t tap_ifindex;      /* of the TAP in the site's namespace; 0 = not seen yet */
 	char name[PORT_NAME_LEN];
@@ -57,11 +56,6 @@ static inline const struct port_entry *port_get(const struct port_tbl *t, uint16
 	return &t->ports[idx];
 }
 
-static inline uint16_t port_bd(const struct port_tbl *t, uint16_t idx)
-{
-	return __atomic_load_n(&t->ports[idx].bd, __ATOMIC_RELAXED);
-}
-
 static inline uint16_t port_mtu(const struct port_tbl *t, uint16_t idx)
 {
 	return __atomic_load_n(&t->ports[idx].mtu, __ATOMIC_RELAXED);
@@ -82,6 +76,5 @@ uint16_t port_by_ifindex(const struct port_tbl *t, uint32_t ifindex);
 
 /* Setters of the hot fields. tables_port_link() and tables_port_admin() in tables.h also move
  * next-hop groups off the port; use those. */
-void port_set_bd(struct port_tbl *t, uint16_t idx, uint16_t bd);
 void port_set_mtu(struct port_tbl *t, uint16_t idx, uint16_t mtu);
 void port_set_tap_ifindex(struct port_tbl *t, uint16_t idx, uint32_t ifindex);

@@ -34,6 +34,7 @@ struct tables *tables_create(const struct tables_options *options)
 	DEFAULT(max_workers, 8);
 	DEFAULT(max_macs, 65536);
 	DEFAULT(max_bds, 4096);
+	DEFAULT(max_acs, 16384);
 	DEFAULT(max_vteps, 1024);
 	DEFAULT(max_adjs, 1024);
 	DEFAULT(max_nhgs, 4096);
@@ -45,6 +46,9 @@ struct tables *tables_create(const struct tables_options *options)
 		goto out;
 	}
 	rc = rcu_init(&t->rcu, o->max_workers);
+	if (rc != 0)
+		goto out;
+	rc = ac_tbl_init(&t->acs, &t->rcu, o->max_acs);
 	if (rc != 0)
 		goto out;
 	rc = vtep_tbl_init(&t->vteps, &t->rcu, o->max_vteps);
@@ -85,6 +89,7 @@ void tables_destroy(struct tables *t)
 	nhg_tbl_fini(&t->nhgs);
 	adj_tbl_fini(&t->adjs);
 	vtep_tbl_fini(&t->vteps);
+	ac_tbl_fini(&t->acs);
 	bd_tbl_destroy(t->bds);
 	fdb_destroy(t->fdb);
 	limits_fini(&t->limits);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dataplane/tables/ac.h"
 #include "dataplane/tables/adj.h"
 #include "dataplane/tables/bd.h"
 #include "dataplane/tables/fdb.h"
@@ -27,6 +28,7 @@ struct tables_options {
 	unsigned int max_workers; /* 8 */
 	uint32_t max_macs;        /* 65536 */
 	uint16_t max_bds;         /* 4096 */
+	uint16_t max_acs;         /* 16384: the ports' untagged ones and tagged ones */
 	uint16_t max_vteps;       /* 1024 */
 	uint16_t max_adjs;        /* 1024 */
 	uint16_t max_nhgs;        /* 4096 */
@@ -38,6 +40,7 @@ struct tables_options {
 struct tables {
 	struct rcu rcu;
 	struct port_tbl ports;
+	struct ac_tbl acs;
 	struct bd_tbl *bds;
 	struct fdb *fdb;
 	struct vtep_tbl vteps;

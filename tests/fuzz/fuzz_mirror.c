@@ -72,9 +72,9 @@ static void check_empty(void)
 	fdb_stats_get(t->fdb, &fdb);
 	fib4_stats_get(t->fib, &fib);
 	mirror_stats_get(m, &st);
-	if (fdb.entries || fib.routes || fib.groups || bd_count(t->bds) || t->vteps.count ||
-		t->nhgs.count || t->adjs.count || st.links || st.macs || st.vxlan_macs ||
-		st.routes || st.nexthops || st.neighs)
+	if (fdb.entries || fib.routes || fib.groups || bd_count(t->bds) || t->acs.tagged ||
+		t->vteps.count || t->nhgs.count || t->adjs.count || st.links || st.macs ||
+		st.vxlan_macs || st.routes || st.nexthops || st.neighs)
 		abort();
 	(void)mirror_take_redump(m);
 }

@@ -51,8 +51,8 @@ uint16_t direct_bd(struct tables *t, uint32_t vni, uint32_t local, const uint16_
 		.vni = vni,
 		.mtu = 1500,
 		.local = rte_cpu_to_be_32(local),
-		.ports = ports,
-		.n_ports = (uint16_t)n_ports,
+		.acs = ports,
+		.n_acs = (uint16_t)n_ports,
 		.flood = vteps,
 		.n_flood = (uint16_t)n_vteps,
 	};
@@ -60,7 +60,7 @@ uint16_t direct_bd(struct tables *t, uint32_t vni, uint32_t local, const uint16_
 
 	assert_true(bd > 0);
 	for (unsigned int i = 0; i < n_ports; i++)
-		port_set_bd(&t->ports, ports[i], (uint16_t)bd);
+		ac_set_bd(&t->acs, ports[i], (uint16_t)bd);
 	return (uint16_t)bd;
 }
 

@@ -227,7 +227,7 @@ void kernel_echo(struct rig *rig)
 		const struct bd *bd;
 
 		assert_int_not_equal(port, PORT_NONE);
-		bd = bd_get(t->bds, port_bd(&t->ports, port));
+		bd = bd_get(t->bds, ac_bd(&t->acs, port));
 		if (bd == NULL)
 			continue;
 		if (w->op == LEARN_REPLACE)

@@ -33,8 +33,7 @@ static void test_there_and_back(void **state)
 	assert_int_equal(fib4_put(t->fib, LOCAL, 32, FIB4_LOCAL), 0);
 	assert_int_equal(
 		fdb_put(t->fdb, fdb_key(bd, MAC(2, 1)), fdb_dest(FDB_KIND_VTEP, vtep), 0), 1);
-	assert_int_equal(
-		fdb_put(t->fdb, fdb_key(bd, MAC(1, 1)), fdb_dest(FDB_KIND_PORT, P1), 0), 1);
+	assert_int_equal(fdb_put(t->fdb, fdb_key(bd, MAC(1, 1)), fdb_dest(FDB_KIND_AC, P1), 0), 1);
 
 	frame_udp4(&inner, MAC(2, 1), MAC(1, 1), IP4(192, 168, 0, 1), IP4(192, 168, 0, 2), 1000,
 		2000, 100);

@@ -585,7 +585,7 @@ static void age(struct run *r, unsigned int segment)
 	for (int i = 5; i >= 0; i--)
 		key = key << 8 | r->m.macs[mac][i];
 	key = rte_cpu_to_le_64((uint64_t)bd << 48 | key);
-	expect = fdb_dest(FDB_KIND_PORT, (uint16_t)port);
+	expect = fdb_dest(FDB_KIND_AC, (uint16_t)port);
 	fdb_switch_bulk(t->fdb, &key, &expect, &key, 1, tables_now() - 1000, &found, &to);
 	assert_int_equal(found, expect);
 	r->fake_ms += 5000;

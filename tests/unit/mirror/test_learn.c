@@ -61,7 +61,7 @@ static int setup(void **state)
 	msg_link(lab->w.m, false, P1, "p1", "tun", BR, true);
 	msg_link(lab->w.m, false, P2, "p2", "tun", BR, true);
 	msg_self(lab->w.m, false, VX, &(struct rte_ether_addr){{0}}, "10.0.0.2", false);
-	lab->bd = port_bd(&lab->w.t->ports, PORT1);
+	lab->bd = ac_bd(&lab->w.t->acs, PORT1);
 	assert_int_not_equal(lab->bd, 0);
 	lab->vtep2 = fdb_dest(FDB_KIND_VTEP, bd_get(lab->w.t->bds, lab->bd)->flood[0]);
 	*state = lab;
@@ -95,7 +95,7 @@ static uint32_t dest(struct lab *lab, const struct rte_ether_addr *mac)
 
 static void event(struct lab *lab, const struct rte_ether_addr *mac, uint16_t port, uint32_t saw)
 {
-	struct learn_event ev = {.key = fdb_key(lab->bd, mac), .saw = saw, .port = port};
+	struct learn_event ev = {.key = fdb_key(lab->bd, mac), .saw = saw, .ac = port};
 
 	learn_events(lab->l, &ev, 1, lab->now);
 	learn_poll(lab->l, lab->now);
@@ -108,8 +108,8 @@ static void assert_write(struct lab *lab, unsigned int i, enum learn_op op, uint
 	assert_int_equal(lab->writes[i].ifindex, ifindex);
 }
 
-static const uint32_t AT1 = (uint32_t)FDB_KIND_PORT << 24 | PORT1;
-static const uint32_t AT2 = (uint32_t)FDB_KIND_PORT << 24 | PORT2;
+static const uint32_t AT1 = (uint32_t)FDB_KIND_AC << 24 | PORT1;
+static const uint32_t AT2 = (uint32_t)FDB_KIND_AC << 24 | PORT2;
 
 static void test_new(void **state)
 {
@@ -304,7 +304,7 @@ static void test_port_down(void **state)
 	learn_poll(lab->l, lab->now);
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 	assert_write(lab, 1, LEARN_DELETE, P1);
-	assert_int_equal(bd_get(lab->w.t->bds, lab->bd)->n_ports, 1);
+	assert_int_equal(bd_get(lab->w.t->bds, lab->bd)->n_acs, 1);
 	/* a frame that was under way is forgotten after half a second */
 	event(lab, &MAC, PORT1, FDB_MISS);
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
@@ -314,7 +314,7 @@ static void test_port_down(void **state)
 	tables_port_link(lab->w.t, PORT1, true);
 	mirror_port_changed(lab->w.m, PORT1);
 	mirror_settle(lab->w.m);
-	assert_int_equal(bd_get(lab->w.t->bds, lab->bd)->n_ports, 2);
+	assert_int_equal(bd_get(lab->w.t->bds, lab->bd)->n_acs, 2);
 	event(lab, &MAC, PORT1, FDB_MISS);
 	assert_int_equal(dest(lab, &MAC), AT1);
 	/* IFF_UP of the TAP counts as well */
@@ -357,7 +357,7 @@ static void test_port_leaves(void **state)
 	learn_poll(lab->l, lab->now);
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 	assert_int_equal(lab->n_writes, before); /* the bridge forgets by itself */
-	assert_int_equal(port_bd(&lab->w.t->ports, PORT1), BD_NONE);
+	assert_int_equal(ac_bd(&lab->w.t->acs, PORT1), BD_NONE);
 	event(lab, &MAC, PORT1, FDB_MISS);
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 }
@@ -425,7 +425,7 @@ static void test_limits(void **state)
 	assert_int_equal(st.refused, 50);
 	event(lab, &group, PORT1, FDB_MISS);
 	event(lab, &(struct rte_ether_addr){{0}}, PORT1, FDB_MISS);
-	event(lab, &own, 999, FDB_MISS);
+	event(lab, &own, AC_NONE, FDB_MISS);
 	learn_stats_get(lab->l, &st);
 	assert_int_equal(st.refused, 53);
 	assert_int_equal(dest(lab, &own), FDB_MISS);
@@ -439,7 +439,7 @@ static void test_rate(void **state)
 
 	lab->accept = 3;
 	for (unsigned int i = 0; i < 50; i++) {
-		struct learn_event ev = {.saw = FDB_MISS, .port = PORT1};
+		struct learn_event ev = {.saw = FDB_MISS, .ac = PORT1};
 
 		mac.addr_bytes[4] = (uint8_t)i;
 		ev.key = fdb_key(lab->bd, &mac);

@@ -83,7 +83,7 @@ void world_assert_empty(struct world *w)
 	assert_int_equal(st.nexthops, 0);
 	assert_int_equal(st.neighs, 0);
 	for (uint16_t i = 0; i < w->t->ports.n; i++) {
-		assert_int_equal(w->t->ports.ports[i].bd, 0);
+		assert_int_equal(ac_bd(&w->t->acs, i), 0);
 		assert_int_equal(w->t->ports.ports[i].tap_ifindex, 0);
 		assert_int_equal(w->t->ports.ports[i].admin_up, 0);
 	}

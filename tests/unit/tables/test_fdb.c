@@ -55,7 +55,7 @@ static void test_put_find_del(void **state)
 	for (uint32_t i = 0; i < 100; i++) {
 		keys[i] = key_of(i);
 		others[i] = key_of(99 - i);
-		expect[i] = fdb_dest(FDB_KIND_PORT, i + 1);
+		expect[i] = fdb_dest(FDB_KIND_AC, i + 1);
 		if (i % 2)
 			assert_int_equal(fdb_put(fdb, keys[i], expect[i], 10), 1);
 	}
@@ -73,9 +73,9 @@ static void test_put_find_del(void **state)
 	assert_int_equal(e.seen, 20);
 	assert_true(fdb_find(fdb, keys[3], &e));
 	assert_int_equal(e.seen, 10);
-	assert_int_equal(results[3], fdb_dest(FDB_KIND_PORT, 4));
+	assert_int_equal(results[3], fdb_dest(FDB_KIND_AC, 4));
 	for (uint32_t i = 0; i < 100; i++)
-		assert_int_equal(to[i], i % 2 ? FDB_MISS : fdb_dest(FDB_KIND_PORT, 100 - i));
+		assert_int_equal(to[i], i % 2 ? FDB_MISS : fdb_dest(FDB_KIND_AC, 100 - i));
 
 	assert_int_equal(fdb_del(fdb, keys[1]), 0);
 	assert_int_equal(fdb_del(fdb, keys[1]), -ENOENT);
@@ -153,7 +153,7 @@ static void test_churn_against_model(void **state)
 		struct fdb_entry e;
 
 		if (random() % 2) {
-			uint32_t dest = fdb_dest(FDB_KIND_PORT, (uint32_t)random() % 1000 + 1);
+			uint32_t dest = fdb_dest(FDB_KIND_AC, (uint32_t)random() % 1000 + 1);
 			int rc = fdb_put(fdb, key_of(k), dest, 0);
 
 			if (model[k] != 0) {
@@ -282,7 +282,7 @@ static void test_reader_beside_writer(void **state)
 	rcu_worker_register(&race.rcu, 0);
 	race.fdb = fdb_create(&race.rcu, RACE_KEYS);
 	for (uint32_t k = 0; k < RACE_FIXED; k++)
-		fdb_put(race.fdb, key_of(k), fdb_dest(FDB_KIND_PORT, k), 0);
+		fdb_put(race.fdb, key_of(k), fdb_dest(FDB_KIND_AC, k), 0);
 	assert_int_equal(pthread_create(&thread, NULL, race_reader, &race), 0);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
@@ -292,7 +292,7 @@ static void test_reader_beside_writer(void **state)
 			round = (round + 1) % 1000;
 			if (k < RACE_FIXED || random() % 2)
 				fdb_put(race.fdb, key_of(k),
-					fdb_dest(FDB_KIND_PORT, k + RACE_KEYS * round), 0);
+					fdb_dest(FDB_KIND_AC, k + RACE_KEYS * round), 0);
 			else
 				fdb_del(race.fdb, key_of(k));
 			fdb_poll(race.fdb);

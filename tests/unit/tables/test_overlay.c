@@ -22,8 +22,8 @@ static void test_bd(void **state)
 	struct bd_config c = {.vni = 100,
 		.mtu = 1500,
 		.local = 1,
-		.ports = ports,
-		.n_ports = 3,
+		.acs = ports,
+		.n_acs = 3,
 		.flood = flood,
 		.n_flood = 2,
 		.allowed = allowed,
@@ -41,9 +41,9 @@ static void test_bd(void **state)
 	assert_int_equal(bd_by_vni(t, 101), BD_NONE);
 	assert_int_equal(bd_by_vni(t, VNI_MAX), BD_NONE);
 	bd = bd_get(t, 1);
-	assert_int_equal(bd->n_ports, 2);
-	assert_int_equal(bd->ports[0], 1);
-	assert_int_equal(bd->ports[1], 5);
+	assert_int_equal(bd->n_acs, 2);
+	assert_int_equal(bd->acs[0], 1);
+	assert_int_equal(bd->acs[1], 5);
 	assert_int_equal(bd->flood[0], 3);
 	assert_true(bd_allows(bd, 3) && bd_allows(bd, 9) && bd_allows(bd, 70));
 	assert_false(bd_allows(bd, 4));
@@ -51,10 +51,10 @@ static void test_bd(void **state)
 	assert_null(bd_get(t, 60000));
 
 	c.vni = 200;
-	c.n_ports = 0;
+	c.n_acs = 0;
 	assert_int_equal(bd_set(t, 1, &c), 0);
-	assert_int_equal(bd->n_ports, 2); /* what a worker holds does not change */
-	assert_int_equal(bd_get(t, 1)->n_ports, 0);
+	assert_int_equal(bd->n_acs, 2); /* what a worker holds does not change */
+	assert_int_equal(bd_get(t, 1)->n_acs, 0);
 	assert_int_equal(bd_by_vni(t, 100), BD_NONE);
 	assert_int_equal(bd_by_vni(t, 200), 1);
 	c.vni = 300;
