@@ -146,7 +146,7 @@ static void mischief(struct flow *w, struct burst *b)
 		w->seq += rnd(3) + 1;
 		break;
 	case 1:
-		o[w->l4 + 13] |= 1U << rnd(8);
+		o[w->l4 + 13] |= (uint8_t)(1U << rnd(8));
 		frame_finish(w, o, f->len);
 		break;
 	case 2: /* a wrong checksum */
