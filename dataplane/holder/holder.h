@@ -137,6 +137,8 @@ void taps_event(struct holder *h);
 int kernel_open(struct holder *h);
 int kernel_link_set(struct holder *h, uint32_t ifindex, const uint8_t *mac, uint32_t mtu,
 	uint32_t txqlen, bool up);
+/* The device under a VLAN device; 0: `ifindex` is none, or there is no such. */
+uint32_t kernel_vlan_lower(uint32_t ifindex);
 int kernel_addrgen_none(struct holder *h, uint32_t ifindex);
 /*
  * Make a changed carrier known at once. The kernel by itself says it (RTM_NEWLINK, routes

@@ -10,14 +10,17 @@
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/if_vlan.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 
 #include "dataplane/port/wirelink.h"
 
@@ -172,6 +175,27 @@ int kernel_link_announce(struct holder *h, uint32_t ifindex, bool up)
 
 	attr_put(nlh, IFLA_OPERSTATE, &state, sizeof(state));
 	return request_do(h, &r);
+}
+
+uint32_t kernel_vlan_lower(uint32_t ifindex)
+{
+	struct vlan_ioctl_args args = {.cmd = GET_VLAN_REALDEV_NAME_CMD};
+	char name[IF_NAMESIZE];
+	uint32_t lower = 0;
+	int fd;
+
+	if (if_indextoname(ifindex, name) == NULL)
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	memcpy(args.device1, name, sizeof(name));
+	if (ioctl(fd, SIOCGIFVLAN, &args) == 0) {
+		args.u.device2[sizeof(args.u.device2) - 1] = '\0';
+		lower = if_nametoindex(args.u.device2);
+	}
+	close(fd);
+	return lower;
 }
 
 int kernel_addrgen_none(struct holder *h, uint32_t ifindex)

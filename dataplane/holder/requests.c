@@ -18,6 +18,18 @@ static struct holder_port *port_of_tap(struct holder *h, uint32_t ifindex)
 	return NULL;
 }
 
+/* The access port whose TAP, or VLAN device on it (one or two tags), `ifindex` is; else NULL. */
+static const struct holder_port *access_port_of(struct holder *h, uint32_t ifindex)
+{
+	const struct holder_port *port = port_of_tap(h, ifindex);
+
+	for (int level = 0; port == NULL && ifindex != 0 && level < 2; level++) {
+		ifindex = kernel_vlan_lower(ifindex);
+		port = port_of_tap(h, ifindex);
+	}
+	return port != NULL && port->spec.role == PORT_ROLE_ACCESS ? port : NULL;
+}
+
 static int fdb_serve(struct holder *h, const struct handover_fdb_write *write)
 {
 	struct handover_msg answer = {.type = HANDOVER_FDB_RESULT};
@@ -28,9 +40,7 @@ static int fdb_serve(struct holder *h, const struct handover_fdb_write *write)
 	result->seq = write->seq;
 	result->n = write->n;
 	for (i = 0; i < write->n; i++) {
-		const struct holder_port *port = port_of_tap(h, write->entries[i].tap_ifindex);
-
-		if (port == NULL || port->spec.role != PORT_ROLE_ACCESS)
+		if (access_port_of(h, write->entries[i].tap_ifindex) == NULL)
 			result->error[i] = -EPERM;
 	}
 	kernel_fdb_write(h, write, result);

@@ -51,7 +51,7 @@ enum handover_fdb_op {
 };
 
 struct handover_fdb_entry {
-	uint32_t tap_ifindex; /* an access port's TAP */
+	uint32_t tap_ifindex; /* an access port's TAP, or a VLAN device on it */
 	uint8_t op;           /* enum handover_fdb_op */
 	uint8_t mac[6];       /* unicast */
 	uint8_t pad;          /* 0 */

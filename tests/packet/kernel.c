@@ -154,6 +154,41 @@ void kernel_segment_del(struct rig *rig, uint32_t vni)
 	message_feed(rig, &m);
 }
 
+static void vlan_put(struct message *m, uint16_t type, int ifindex, const struct kernel_vlan *v)
+{
+	const uint16_t tpid = htons(v->tpid);
+	struct rtattr *info, *data;
+	char name[16];
+
+	snprintf(name, sizeof(name), "v%d", ifindex);
+	link_put(m, type, ifindex, name, MAC(0xcc, 2), !v->down, 1500, v->master);
+	attr_put32(m, IFLA_LINK, (uint32_t)v->lower);
+	info = attr_put(m, IFLA_LINKINFO | NLA_F_NESTED, NULL, 0);
+	attr_put(m, IFLA_INFO_KIND, "vlan", sizeof("vlan"));
+	data = attr_put(m, IFLA_INFO_DATA | NLA_F_NESTED, NULL, 0);
+	attr_put(m, IFLA_VLAN_ID, &v->vid, sizeof(v->vid));
+	attr_put(m, IFLA_VLAN_PROTOCOL, &tpid, sizeof(tpid));
+	attr_end(m, data);
+	attr_end(m, info);
+}
+
+void kernel_vlan(struct rig *rig, int ifindex, const struct kernel_vlan *vlan)
+{
+	struct message m;
+
+	vlan_put(&m, RTM_NEWLINK, ifindex, vlan);
+	message_feed(rig, &m);
+}
+
+void kernel_vlan_del(struct rig *rig, int ifindex)
+{
+	const struct kernel_vlan any = {.vid = 1, .tpid = 0x8100};
+	struct message m;
+
+	vlan_put(&m, RTM_DELLINK, ifindex, &any);
+	message_feed(rig, &m);
+}
+
 void kernel_attach(struct rig *rig, unsigned int port, uint32_t vni)
 {
 	kernel_tap(rig, port, true, KERNEL_BRIDGE(vni));
@@ -209,6 +244,12 @@ void kernel_mac_local(struct rig *rig, uint32_t vni, const uint8_t mac[6], unsig
 {
 	fdb_feed(rig, RTM_NEWNEIGH, KERNEL_TAP((int)port), KERNEL_BRIDGE(vni),
 		NTF_MASTER | NTF_EXT_LEARNED, mac, 0);
+}
+
+void kernel_mac_at(struct rig *rig, uint32_t vni, const uint8_t mac[6], int ifindex)
+{
+	fdb_feed(rig, RTM_NEWNEIGH, ifindex, KERNEL_BRIDGE(vni), NTF_MASTER | NTF_EXT_LEARNED, mac,
+		0);
 }
 
 void kernel_mac_local_del(struct rig *rig, uint32_t vni, const uint8_t mac[6], unsigned int port)

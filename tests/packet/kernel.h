@@ -23,6 +23,19 @@ void kernel_tap(struct rig *rig, unsigned int port, bool up, int master);
 void kernel_segment(struct rig *rig, uint32_t vni, uint32_t local);
 void kernel_segment_del(struct rig *rig, uint32_t vni);
 
+/* A VLAN device on the device `lower` (ifindex), enslaved to `master` (0 = to none). */
+struct kernel_vlan {
+	int lower;
+	uint16_t tpid, vid; /* host order */
+	int master;
+	bool down;
+};
+void kernel_vlan(struct rig *rig, int ifindex, const struct kernel_vlan *vlan);
+void kernel_vlan_del(struct rig *rig, int ifindex);
+
+/* A MAC at any device of the segment's bridge (master extern_learn). */
+void kernel_mac_at(struct rig *rig, uint32_t vni, const uint8_t mac[6], int ifindex);
+
 /* Attach an access port's TAP to a segment. */
 void kernel_attach(struct rig *rig, unsigned int port, uint32_t vni);
 
