@@ -21,6 +21,7 @@
 
 #include "dataplane/api/api.h"
 #include "dataplane/api/telemetry.h"
+#include "dataplane/capture.h"
 #include "dataplane/counters.h"
 #include "proto/lib/log.h"
 
@@ -135,6 +136,7 @@ void dataplane_destroy(struct dataplane *dp)
 		worker_stop(dp->workers[i]);
 	if (dp->trace != NULL)
 		dataplane_trace_end(dp);
+	dataplane_capture_end(dp);
 	api_close(dp->api);
 	telemetry_close(dp);
 	for (unsigned int i = 0; i < dp->worker_count; i++)

@@ -22,6 +22,7 @@
 struct api;
 struct counters;
 struct dataplane;
+struct dataplane_capture;
 
 struct dataplane_options {
 	unsigned int workers;             /* 0 = 1; on lcores 1, 2 .. */
@@ -69,8 +70,10 @@ struct dataplane {
 	bool forwarding;
 	struct api *api;
 	struct counters *counters;
-	struct dataplane_trace *trace; /* published now, NULL = none */
-	bool trace_leaving;            /* an ended trace waits for its grace period */
+	struct dataplane_trace *trace;     /* published now, NULL = none */
+	bool trace_leaving;                /* an ended trace waits for its grace period */
+	struct dataplane_capture *capture; /* published now, NULL = none; see capture.h */
+	bool capture_leaving;
 	struct dataplane_options options;
 	int main_fd;
 	uint32_t main_sleeps; /* shared with workers */

@@ -71,7 +71,8 @@ struct worker {
 	struct tables *tables;
 	struct port *const *ports;
 	struct rte_mempool *pool;
-	struct trace *trace; /* shared: published by the main thread */
+	struct trace *trace;     /* shared: published by the main thread */
+	struct capture *capture; /* shared: likewise */
 	struct rte_graph *graph;
 	struct segment_stats *segments; /* by bridge domain */
 	struct vtep_stats *vteps;       /* by VTEP index */

@@ -14,13 +14,16 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define SESSION_PATH "/audums.v1.NodeControl/Session"
-#define RENEW_MS     1000
-#define QUERIES_MAX  16
-#define PENDING_MAX  (64u * 1024 * 1024) /* octets of an unfinished desired state */
-#define TRACE_MS     5000
-#define TRACE_MAX_MS 60000
-#define STABLE_MS    5000 /* a stream that lived this long resets the pause */
+#define SESSION_PATH    "/audums.v1.NodeControl/Session"
+#define RENEW_MS        1000
+#define QUERIES_MAX     16
+#define PENDING_MAX     (64u * 1024 * 1024) /* octets of an unfinished desired state */
+#define TRACE_MS        5000
+#define TRACE_MAX_MS    60000
+#define CAPTURE_MS      10000
+#define CAPTURE_MAX_MS  3600000
+#define CAPTURE_REST_MS 15000 /* until the last of it is read */
+#define STABLE_MS       5000  /* a stream that lived this long resets the pause */
 
 struct query {
 	struct session *session;
@@ -120,16 +123,35 @@ static uint32_t query_timeout(const Audums__V1__DataplaneRequest *r)
 {
 	uint32_t ms;
 
+	if (r->ask_case == AUDUMS__V1__DATAPLANE_REQUEST__ASK_CAPTURE) {
+		ms = r->capture->timeout_ms ? r->capture->timeout_ms : CAPTURE_MS;
+		return (ms > CAPTURE_MAX_MS ? CAPTURE_MAX_MS : ms) + CAPTURE_REST_MS;
+	}
 	if (r->ask_case != AUDUMS__V1__DATAPLANE_REQUEST__ASK_TRACE)
 		return DPCLIENT_TIMEOUT_MS;
 	ms = r->trace->timeout_ms ? r->trace->timeout_ms : TRACE_MS;
 	return (ms > TRACE_MAX_MS ? TRACE_MAX_MS : ms) + DPCLIENT_TIMEOUT_MS;
 }
 
+/* Nobody wants the answer any more. */
+static void query_cancel(struct session *s, uint64_t id)
+{
+	for (size_t i = 0; i < QUERIES_MAX; i++) {
+		if (!s->queries[i].used || s->queries[i].id != id)
+			continue;
+		dpask_cancel(s->queries[i].ask);
+		s->queries[i].used = false;
+	}
+}
+
 static void take_query(struct session *s, const Audums__V1__Query *m)
 {
 	struct query *q = NULL, none = {.session = s, .id = m->id};
 
+	if (m->cancel) {
+		query_cancel(s, m->id);
+		return;
+	}
 	for (size_t i = 0; i < QUERIES_MAX && !q; i++)
 		if (!s->queries[i].used)
 			q = &s->queries[i];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/audumsd/access.h"
 #include "controller/audumsd/api.h"
 #include "controller/audumsd/nodes.h"
 
@@ -200,12 +201,26 @@ static size_t shows_of(const struct shows *shows, const char *node)
 	return n;
 }
 
+/* Captures are for those who may change the node. */
+static bool may_capture(struct rpc_call *call, const Audums__V1__Node *node)
+{
+	struct access access;
+	char why[300];
+
+	access_parse(rpc_call_peer(call), &access);
+	if (access_change_provider(&access, node->provider, NULL, 0, why, sizeof(why)))
+		return true;
+	rpc_finish(call, RPC_PERMISSION_DENIED, "%s", why);
+	return false;
+}
+
 void show_request(struct rpc_call *call, const ProtobufCMessage *request)
 {
 	const Audums__V1__NodeShowRequest *r = (const Audums__V1__NodeShowRequest *)request;
 	struct controller *c = rpc_call_service(call);
 	Audums__V1__ControllerMessage m = AUDUMS__V1__CONTROLLER_MESSAGE__INIT;
 	Audums__V1__Query query = AUDUMS__V1__QUERY__INIT;
+	const Audums__V1__Node *known;
 	struct node *node;
 	struct show *s;
 
@@ -215,10 +230,15 @@ void show_request(struct rpc_call *call, const ProtobufCMessage *request)
 		rpc_finish(call, RPC_INVALID_ARGUMENT, "dataplane: expected a question");
 		return;
 	}
-	if (!model_node(intent_model(c->intent), r->node)) {
+	known = model_node(intent_model(c->intent), r->node);
+	if (!known) {
 		rpc_finish(call, RPC_NOT_FOUND, "there is no node \"%.64s\"", r->node);
 		return;
 	}
+	/* tenants' own traffic, not figures about it */
+	if (r->dataplane->ask_case == AUDUMS__V1__DATAPLANE_REQUEST__ASK_CAPTURE &&
+		!may_capture(call, known))
+		return;
 	node = nodes_get(c->nodes, r->node);
 	if (!node || !node->call) {
 		rpc_finish(call, RPC_UNAVAILABLE, "node %.64s is not connected%s", r->node,
@@ -267,12 +287,32 @@ static void show_free(struct show *s)
 	free(s);
 }
 
+/* The client has gone before the answer was whole: the node need not go on. */
+static void node_cancel(const struct show *s)
+{
+	Audums__V1__ControllerMessage m = AUDUMS__V1__CONTROLLER_MESSAGE__INIT;
+	Audums__V1__Query query = AUDUMS__V1__QUERY__INIT;
+	const struct node *node = nodes_get(s->shows->c->nodes, s->node);
+
+	if (!node || !node->call)
+		return;
+	query.id = s->id;
+	query.cancel = true;
+	m.body_case = AUDUMS__V1__CONTROLLER_MESSAGE__BODY_QUERY;
+	m.query = &query;
+	/* when its queue is full the question ends by its own time */
+	(void)rpc_send(node->call, &m.base);
+}
+
 void show_done(struct rpc_call *call, const struct rpc_status *status)
 {
 	struct show *s = rpc_call_data(call);
 
-	if (s)
-		show_free(s);
+	if (!s)
+		return;
+	if (!s->complete)
+		node_cancel(s);
+	show_free(s);
 }
 
 struct shows *shows_new(struct controller *c)

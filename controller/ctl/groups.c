@@ -10,6 +10,8 @@ const struct command *const command_groups[] = {
 	get_commands,
 	wait_commands,
 	node_commands,
+	top_commands,
+	capture_commands,
 	lab_commands,
 	lab_process_commands,
 	lab_net_commands,

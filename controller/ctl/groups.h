@@ -9,6 +9,8 @@ extern const struct command apply_commands[];       /* cmd_apply.c: apply, diff,
 extern const struct command get_commands[];         /* cmd_get.c: get, describe */
 extern const struct command wait_commands[];        /* cmd_wait.c: wait, watch, operation */
 extern const struct command node_commands[];        /* cmd_node.c: node show, trace */
+extern const struct command capture_commands[];     /* cmd_capture.c: node capture */
+extern const struct command top_commands[];         /* cmd_top.c: node top */
 extern const struct command lab_commands[];         /* cmd_lab.c */
 extern const struct command lab_process_commands[]; /* cmd_lab_process.c: exec, kill, stop, start */
 extern const struct command lab_net_commands[];     /* cmd_lab_net.c: links, workloads */

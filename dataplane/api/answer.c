@@ -30,13 +30,6 @@ static char *text_mac(struct making *mk, const void *mac)
 		&mk->arena, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
 }
 
-static char *port_name(const struct making *mk, uint16_t port)
-{
-	const struct port *p = port < PORT_MAX ? mk->dp->ports[port] : NULL;
-
-	return (char *)(uintptr_t)(p != NULL ? p->spec.name : "?");
-}
-
 /* An attachment circuit: the port's name, and the tags if there are. */
 static char *ac_name(struct making *mk, uint16_t ac)
 {

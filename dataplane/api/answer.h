@@ -31,5 +31,17 @@ int answer_next(struct dataplane *dp, struct answer *a, uint8_t **out, size_t *l
 /* Encode what a trace recorded. As answer_next(). */
 int answer_trace(struct dataplane *dp, const struct trace *trace, uint8_t **out, size_t *len);
 
+struct capture;
+
+/*
+ * Encode what a capture's rings hold; `first`: with the ports' names in front. *last: no more will
+ * come. As answer_next().
+ */
+int answer_capture(struct dataplane *dp, struct capture *c, bool first, bool *last, uint8_t **out,
+	size_t *len);
+
+/* Whether any ring holds a frame. */
+bool answer_capture_waits(struct capture *c);
+
 /* Encode a failure. As answer_next(). */
 int answer_error(const char *text, uint8_t **out, size_t *len);

@@ -46,6 +46,13 @@ static inline bool making_put(struct making *mk, void *entry)
 	return true;
 }
 
+static inline char *port_name(const struct making *mk, uint16_t port)
+{
+	const struct port *p = port < PORT_MAX ? mk->dp->ports[port] : NULL;
+
+	return (char *)(uintptr_t)(p != NULL ? p->spec.name : "?");
+}
+
 /* All counters of a kind in the structure at `base`, as a message's field. */
 void making_counters(struct making *mk, enum counter_kind kind, const void *base,
 	Audums__V1__Counter ***list, size_t *n);

@@ -22,6 +22,7 @@
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/nodes/capture.h"
 #include "dataplane/worker.h"
 
 /* Packets looked up together. */
@@ -99,13 +100,21 @@ static inline struct trace *node_trace(const struct worker *w)
 	return __atomic_load_n(&w->trace, __ATOMIC_ACQUIRE);
 }
 
-/* Count (and trace) the end of `m`; gives the edge on which it goes to its end. */
+static inline struct capture *node_capture(const struct worker *w)
+{
+	return __atomic_load_n(&w->capture, __ATOMIC_ACQUIRE);
+}
+
+/* Count (and trace, capture) the end of `m`; gives the edge on which it goes to its end. */
 static inline rte_edge_t node_drop(struct worker *w, const struct rte_node *node,
 	const struct rte_mbuf *m, enum drop_reason reason)
 {
 	struct trace *t = node_trace(w);
+	struct capture *c = node_capture(w);
 
 	stat_add(&w->drops[reason], 1);
+	if (unlikely(c != NULL))
+		capture_drop(c, w, m, node->name, reason);
 	if (unlikely(t != NULL) && trace_marked(m))
 		trace_drop(t, m, node->name, reason);
 	return EDGE_DROP;

@@ -33,6 +33,7 @@ static uint16_t read_port(
 	struct rte_graph *graph, struct rte_node *node, struct worker *w, struct port *port)
 {
 	const rte_edge_t edge = port->spec.role == PORT_ROLE_ACCESS ? EDGE_ACCESS : EDGE_UNDERLAY;
+	struct capture *capture = node_capture(w);
 	struct trace *trace = node_trace(w);
 	uint16_t total = 0;
 
@@ -42,6 +43,8 @@ static uint16_t read_port(
 
 		if (unlikely(trace != NULL))
 			trace_burst(trace, w, node, port, (struct rte_mbuf **)to, n);
+		if (unlikely(capture != NULL))
+			capture_burst(capture, w, CAPTURE_IN, port->id, (struct rte_mbuf **)to, n);
 		rte_node_next_stream_put(graph, node, edge, n);
 		total = (uint16_t)(total + n);
 		if (n < PORT_BURST) {

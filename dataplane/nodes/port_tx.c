@@ -45,7 +45,12 @@ static rte_edge_t long_edge(struct worker *w, const struct rte_node *node, struc
 
 static void tx_send(struct worker *w, uint16_t port, struct rte_mbuf **pkts, uint16_t n)
 {
-	const uint16_t sent = port_tx_burst(w->ports[port], 0, pkts, n);
+	struct capture *capture = node_capture(w);
+	uint16_t sent;
+
+	if (unlikely(capture != NULL))
+		capture_burst(capture, w, CAPTURE_OUT, port, pkts, n);
+	sent = port_tx_burst(w->ports[port], 0, pkts, n);
 
 	if (unlikely(sent < n))
 		stat_add(&w->drops[DROP_TX_FULL], n - sent);

@@ -24,58 +24,26 @@
 #include "audums/v1/dataplane.pb-c.h"
 #include "dataplane/api/api.h"
 #include "proto/lib/frame.h"
+#include "tests/packet/client.h"
 #include "tests/packet/kernel.h"
 #include "tests/packet/rig.h"
 
-#define TURNS 2000
-
-struct client {
-	struct rig *rig;
-	int fd;
-	struct frame_decoder decoder;
-};
-
 struct site {
 	struct rig *rig;
-	struct sockaddr_un addr;
-	socklen_t addr_len;
+	struct client_server server;
 	struct client client;
 };
-
-static void client_connect(struct site *s, struct client *c)
-{
-	c->rig = s->rig;
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(c->fd >= 0);
-	assert_int_equal(connect(c->fd, (struct sockaddr *)&s->addr, s->addr_len), 0);
-	frame_decoder_init(&c->decoder, FRAME_MAX_BYTES);
-}
-
-static void client_close(struct client *c)
-{
-	close(c->fd);
-	frame_decoder_free(&c->decoder);
-}
 
 static int setup(void **state)
 {
 	static struct site site;
 	struct site *s = &site;
-	int fd;
 
 	memset(s, 0, sizeof(*s));
 	s->rig = rig_open(NULL);
 	kernel_site(s->rig);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	s->addr.sun_family = AF_UNIX;
-	/* an abstract name of the kernel's choice */
-	assert_int_equal(bind(fd, (struct sockaddr *)&s->addr, sizeof(sa_family_t)), 0);
-	s->addr_len = sizeof(s->addr);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&s->addr, &s->addr_len), 0);
-	assert_int_equal(listen(fd, 32), 0);
-	s->rig->dp->api = api_open(s->rig->dp, fd);
-	assert_non_null(s->rig->dp->api);
-	client_connect(s, &s->client);
+	client_serve(&s->server, s->rig);
+	client_connect(&s->server, &s->client);
 	*state = s;
 	return 0;
 }
@@ -87,44 +55,6 @@ static int teardown(void **state)
 	client_close(&s->client);
 	rig_close(s->rig);
 	return 0;
-}
-
-static void client_send(struct client *c, const Audums__V1__DataplaneRequest *request)
-{
-	uint8_t *out;
-	size_t len;
-
-	assert_int_equal(frame_encode(&request->base, FRAME_MAX_BYTES, &out, &len), 0);
-	assert_int_equal(send(c->fd, out, len, 0), len);
-	free(out);
-}
-
-/* Step the server until a whole reply is here; NULL: it closed the connection. */
-static Audums__V1__DataplaneReply *client_recv(struct client *c)
-{
-	for (unsigned int i = 0; i < TURNS; i++) {
-		uint8_t buf[65536];
-		struct frame frame;
-		ssize_t n;
-
-		assert_return_code(dataplane_turn(c->rig->dp, 0), 0);
-		n = recv(c->fd, buf, RTE_MIN(sizeof(buf), frame_decoder_missing(&c->decoder)),
-			MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno == ECONNRESET))
-			return NULL;
-		if (n < 0)
-			continue;
-		assert_int_equal(frame_decoder_feed(&c->decoder, buf, (size_t)n, &frame), n);
-		if (frame.data != NULL) {
-			Audums__V1__DataplaneReply *r =
-				audums__v1__dataplane_reply__unpack(NULL, frame.len, frame.data);
-
-			assert_non_null(r);
-			return r;
-		}
-	}
-	fail_msg("no reply");
-	return NULL;
 }
 
 #define FREE(r) audums__v1__dataplane_reply__free_unpacked((r), NULL)
@@ -603,7 +533,7 @@ static void test_trace_refused(void **state)
 	assert_non_null(strstr(r->error, "60000"));
 	FREE(r);
 	/* a second one while one runs; the first goes away, then it works */
-	client_connect(s, &other);
+	client_connect(&s->server, &other);
 	trace_ask(&other, "p2", "", 1, 60000);
 	trace_ask(&s->client, "p2", "", 1, 100);
 	r = client_recv(&s->client);
@@ -639,7 +569,7 @@ static void test_nonsense(void **state)
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct client c;
 
-		client_connect(s, &c);
+		client_connect(&s->server, &c);
 		assert_int_equal(send(c.fd, rows[i].bytes, rows[i].len, 0), rows[i].len);
 		assert_null(client_recv(&c));
 		client_close(&c);
@@ -681,7 +611,7 @@ static void test_too_many(void **state)
 	Audums__V1__DataplaneReply *r;
 
 	for (unsigned int i = 0; i < API_CONNECTIONS; i++) {
-		client_connect(s, &c[i]);
+		client_connect(&s->server, &c[i]);
 		assert_return_code(dataplane_turn(s->rig->dp, 0), 0);
 		assert_return_code(dataplane_turn(s->rig->dp, 0), 0);
 	}
@@ -694,7 +624,7 @@ static void test_too_many(void **state)
 	/* their places are free again */
 	for (unsigned int i = 0; i < 40; i++)
 		assert_return_code(dataplane_turn(s->rig->dp, 0), 0);
-	client_connect(s, &c[0]);
+	client_connect(&s->server, &c[0]);
 	r = ask(&c[0], AUDUMS__V1__DATAPLANE_REQUEST__ASK_INFO);
 	assert_non_null(r);
 	FREE(r);
