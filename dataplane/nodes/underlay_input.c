@@ -27,6 +27,23 @@ static inline bool address_is_bad(uint32_t src, uint32_t dst)
 	       (dst >= 0xf0000000u && dst != 0xffffffffu);
 }
 
+/* Is the header's checksum right (RFC 1071)? Nearly none has options. */
+static inline bool ip4_sum_ok(const struct rte_ipv4_hdr *ip, uint32_t ihl)
+{
+	uint32_t words[sizeof(*ip) / 4];
+	uint64_t sum = 0;
+
+	if (unlikely(ihl != sizeof(*ip)))
+		return rte_raw_cksum(ip, ihl) == 0xffff;
+	memcpy(words, ip, sizeof(words));
+	for (unsigned int i = 0; i < RTE_DIM(words); i++)
+		sum += words[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
 /* Check the IPv4 header. Returns DROP_COUNT if it is sound. */
 static inline enum drop_reason ip4_check(struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
 {
@@ -44,7 +61,7 @@ static inline enum drop_reason ip4_check(struct rte_mbuf *m, const struct rte_ip
 	if (unlikely(m->data_len < RTE_ETHER_HDR_LEN + ihl))
 		return DROP_TRUNCATED;
 	if ((m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
-		unlikely(rte_raw_cksum(ip, ihl) != 0xffff))
+		unlikely(!ip4_sum_ok(ip, ihl)))
 		return DROP_BAD_IP_CHECKSUM;
 	if (unlikely(total < l3_len))
 		node_shorten(m, RTE_ETHER_HDR_LEN + total);

@@ -22,7 +22,7 @@ enum {
 #define VXLAN_FLAG_I 0x08000000u
 #define DELIVER      UINT16_MAX
 
-/* What the last packet's look-ups gave; most packets of a burst come from few VTEPs. */
+/* What look-ups of earlier packets gave; most packets of a burst come from few VTEPs. */
 struct recent {
 	uint32_t vni;
 	rte_be32_t local;
@@ -31,6 +31,29 @@ struct recent {
 	uint16_t vtep;
 	bool ok;
 };
+
+#define RECENT 16
+
+/* One call of the node: what is known, and what is not yet in a segment's counters. */
+struct decap {
+	struct recent recent[RECENT];
+	uint16_t bd;
+	uint32_t packets;
+	uint64_t octets;
+};
+
+static inline struct recent *recent_at(struct decap *d, uint32_t vni, rte_be32_t remote)
+{
+	return &d->recent[(rte_be_to_cpu_32(remote) ^ vni) % RECENT];
+}
+
+static inline void decap_keep(struct worker *w, struct decap *d)
+{
+	stat_add(&w->segments[d->bd].decap_packets, d->packets);
+	stat_add(&w->segments[d->bd].decap_bytes, d->octets);
+	d->packets = 0;
+	d->octets = 0;
+}
 
 static inline enum drop_reason recent_find(
 	struct worker *w, struct recent *r, uint32_t vni, const struct rte_ipv4_hdr *ip)
@@ -56,7 +79,7 @@ static inline enum drop_reason recent_find(
 
 /* Check and take off the outer headers. DELIVER: *key is to be looked up; else the edge. */
 static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node,
-	struct trace *trace, struct rte_mbuf *m, struct recent *r, uint64_t *key)
+	struct trace *trace, struct rte_mbuf *m, struct decap *d, uint64_t *key)
 {
 	struct meta *meta = node_meta(m);
 	const uint32_t l4 = meta->l3;
@@ -67,8 +90,9 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 	const uint32_t head = l4 + (uint32_t)(sizeof(*udp) + sizeof(*vxlan));
 	const uint8_t *inner = frame + head;
 	enum drop_reason reason;
+	struct recent *r;
 	uint64_t smac, dmac;
-	uint32_t udp_len;
+	uint32_t udp_len, vni;
 
 	udp_len = rte_be_to_cpu_16(udp->dgram_len);
 	if (unlikely(m->data_len < head || udp_len < sizeof(*udp) + sizeof(*vxlan) ||
@@ -76,7 +100,9 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 		return node_drop(w, node, m, DROP_VXLAN_TRUNCATED);
 	if (unlikely(!(vxlan->vx_flags & rte_cpu_to_be_32(VXLAN_FLAG_I))))
 		return node_drop(w, node, m, DROP_VXLAN_FLAGS);
-	reason = recent_find(w, r, rte_be_to_cpu_32(vxlan->vx_vni) >> 8, ip);
+	vni = rte_be_to_cpu_32(vxlan->vx_vni) >> 8;
+	r = recent_at(d, vni, ip->src_addr);
+	reason = recent_find(w, r, vni, ip);
 	if (unlikely(reason != DROP_COUNT))
 		return node_drop(w, node, m, reason);
 	if (unlikely(m->data_len < head + RTE_ETHER_HDR_LEN ||
@@ -97,8 +123,12 @@ static inline rte_edge_t decap_one(struct worker *w, const struct rte_node *node
 	meta->bd = r->bd->id;
 	meta->vtep = r->vtep;
 	*key = rte_cpu_to_le_64((uint64_t)r->bd->id << 48 | dmac);
-	stat_add(&w->segments[r->bd->id].decap_packets, 1);
-	stat_add(&w->segments[r->bd->id].decap_bytes, m->pkt_len);
+	if (unlikely(r->bd->id != d->bd)) {
+		decap_keep(w, d);
+		d->bd = r->bd->id;
+	}
+	d->packets++;
+	d->octets += m->pkt_len;
 	stat_add(&w->vteps[r->vtep].rx_packets, 1);
 	stat_add(&w->vteps[r->vtep].rx_bytes, m->pkt_len);
 	NODE_TRACE(trace, m, node, "vni %u, domain %u, from vtep %u", r->vni, r->bd->id, r->vtep);
@@ -134,7 +164,7 @@ static inline rte_edge_t deliver_edge(struct worker *w, const struct rte_node *n
 }
 
 static void decap_chunk(struct rte_graph *graph, struct rte_node *node, struct worker *w,
-	struct recent *r, struct rte_mbuf **pkts, unsigned int n)
+	struct decap *d, struct rte_mbuf **pkts, unsigned int n)
 {
 	struct trace *trace = node_trace(w);
 	uint64_t keys[NODE_CHUNK];
@@ -144,7 +174,7 @@ static void decap_chunk(struct rte_graph *graph, struct rte_node *node, struct w
 	unsigned int k = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		edges[i] = decap_one(w, node, trace, pkts[i], r, &keys[k]);
+		edges[i] = decap_one(w, node, trace, pkts[i], d, &keys[k]);
 		if (likely(edges[i] == DELIVER))
 			place[k++] = (uint8_t)i;
 	}
@@ -157,11 +187,12 @@ static void decap_chunk(struct rte_graph *graph, struct rte_node *node, struct w
 static uint16_t vxlan_decap(struct rte_graph *graph, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
-	struct recent recent = {.ok = false};
+	struct decap decap = {.bd = BD_NONE};
 
 	for (unsigned int at = 0; at < n; at += NODE_CHUNK)
-		decap_chunk(graph, node, w, &recent, (struct rte_mbuf **)objs + at,
+		decap_chunk(graph, node, w, &decap, (struct rte_mbuf **)objs + at,
 			RTE_MIN(n - at, (unsigned int)NODE_CHUNK));
+	decap_keep(w, &decap);
 	return n;
 }
 
