@@ -398,7 +398,7 @@ static void audit_run(struct learn *l)
 		if (a.due_ms > l->now_ms)
 			return;
 		ring_drop(&l->audit, 1);
-		index = map64_get(&l->m->mac_by_key, a.key);
+		index = keyed_get(&l->m->mac_by_key, a.key);
 		if (index == 0)
 			continue;
 		e = MAC(l->m, index);

@@ -158,19 +158,19 @@ static void vtep_count(struct mirror *m, uint32_t vx, rte_be32_t dst, int by)
 
 uint32_t mac_find(const struct mirror *m, uint32_t bridge, uint64_t mac48)
 {
-	return map64_get(&m->mac_by_key, slot_key(bridge, mac48));
+	return keyed_get(&m->mac_by_key, slot_key(bridge, mac48));
 }
 
 uint32_t mac_make(struct mirror *m, uint32_t bridge, uint64_t mac48)
 {
 	uint64_t key = slot_key(bridge, mac48);
-	uint32_t index = map64_get(&m->mac_by_key, key);
+	uint32_t index = keyed_get(&m->mac_by_key, key);
 	struct mac *e;
 
 	if (index != 0)
 		return index;
 	index = pool_take(&m->macs);
-	if (index == 0 || map64_put(&m->mac_by_key, key, index) != 0) {
+	if (index == 0 || keyed_add(&m->mac_by_key, key, index) != 0) {
 		if (index != 0)
 			pool_give(&m->macs, index);
 		m->stats.full++;
@@ -194,7 +194,7 @@ void mac_release(struct mirror *m, uint32_t index)
 
 	if (e->kport || e->lac != AC_NONE || e->dest != FDB_MISS || e->flags & MAC_AUDIT)
 		return;
-	map64_del(&m->mac_by_key, e->key);
+	keyed_del(&m->mac_by_key, e->key);
 	if (e->prev)
 		MAC(m, e->prev)->next = e->next;
 	else
@@ -207,7 +207,7 @@ void mac_release(struct mirror *m, uint32_t index)
 
 static uint32_t vxmac_find(const struct mirror *m, uint32_t vx, uint64_t mac48)
 {
-	return map64_get(&m->vxmac_by_key, slot_key(vx, mac48));
+	return keyed_get(&m->vxmac_by_key, slot_key(vx, mac48));
 }
 
 static uint32_t dest_by_vxlan(const struct mirror *m, uint32_t vx, uint64_t mac48, bool ext_too)
@@ -354,7 +354,7 @@ static void vxmac_forget(struct mirror *m, uint32_t index)
 	uint64_t mac48 = e->key & MAC48;
 	rte_be32_t dst = e->dst;
 
-	map64_del(&m->vxmac_by_key, e->key);
+	keyed_del(&m->vxmac_by_key, e->key);
 	if (e->prev)
 		VXMAC(m, e->prev)->next = e->next;
 	else
@@ -370,13 +370,13 @@ static void vxmac_forget(struct mirror *m, uint32_t index)
 static void self_entry(struct mirror *m, uint32_t vx, uint64_t mac48, rte_be32_t dst, bool ext)
 {
 	uint64_t key = slot_key(vx, mac48);
-	uint32_t index = map64_get(&m->vxmac_by_key, key);
+	uint32_t index = keyed_get(&m->vxmac_by_key, key);
 	struct vxmac *e;
 	rte_be32_t old = 0;
 
 	if (index == 0) {
 		index = pool_take(&m->vxmacs);
-		if (index == 0 || map64_put(&m->vxmac_by_key, key, index) != 0) {
+		if (index == 0 || keyed_add(&m->vxmac_by_key, key, index) != 0) {
 			if (index != 0)
 				pool_give(&m->vxmacs, index);
 			m->stats.full++;

@@ -33,8 +33,8 @@ static int mirror_pools(struct mirror *m)
 	rc |= pool_init(&m->routes, sizeof(struct route), o->max_routes + o->max_neighs);
 	rc |= pool_init(&m->neighs, sizeof(struct neigh), o->max_neighs);
 	rc |= map64_init(&m->link_by_ifindex);
-	rc |= map64_init(&m->mac_by_key);
-	rc |= map64_init(&m->vxmac_by_key);
+	rc |= keyed_init(&m->mac_by_key, &m->macs, offsetof(struct mac, key));
+	rc |= keyed_init(&m->vxmac_by_key, &m->vxmacs, offsetof(struct vxmac, key));
 	rc |= map64_init(&m->nexthop_by_id);
 	rc |= map64_init(&m->group_by_key);
 	rc |= map64_init(&m->route_by_prefix);
@@ -74,8 +74,8 @@ struct mirror *mirror_create(const struct mirror_options *options)
 
 void mirror_destroy(struct mirror *m)
 {
-	struct map64 *maps[] = {&m->link_by_ifindex, &m->mac_by_key, &m->vxmac_by_key,
-		&m->nexthop_by_id, &m->group_by_key, &m->route_by_prefix, &m->neigh_by_key};
+	struct map64 *maps[] = {&m->link_by_ifindex, &m->nexthop_by_id, &m->group_by_key,
+		&m->route_by_prefix, &m->neigh_by_key};
 	struct pool *pools[] = {
 		&m->links, &m->macs, &m->vxmacs, &m->nexthops, &m->groups, &m->routes, &m->neighs};
 
@@ -87,6 +87,8 @@ void mirror_destroy(struct mirror *m)
 	groups_fini(m);
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		map64_fini(maps[i]);
+	keyed_fini(&m->mac_by_key);
+	keyed_fini(&m->vxmac_by_key);
 	for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
 		pool_fini(pools[i]);
 	free(m->bd_link);

@@ -13,6 +13,7 @@
 
 #include <linux/netlink.h>
 
+#include "dataplane/mirror/keyed.h"
 #include "dataplane/mirror/learn.h"
 #include "dataplane/mirror/mirror.h"
 #include "dataplane/tables/map64.h"
@@ -90,10 +91,9 @@ struct link {
 /* A MAC in a bridge: what the kernel's `master` entry says, what we have learnt, what the FDB has.
  */
 struct mac {
-	uint32_t next_free;
-	uint32_t next, prev; /* among the bridge's */
+	uint32_t next, prev; /* among the bridge's; `next` also links free ones */
+	uint64_t key;        /* link slot of the bridge << 48 | MAC */
 	uint32_t gen;
-	uint64_t key;   /* link slot of the bridge << 48 | MAC */
 	uint32_t kport; /* link slot of the kernel's entry, 0 = none */
 	uint32_t dest;  /* in the FDB */
 	uint16_t lac;   /* learnt there and not confirmed by the kernel, or AC_NONE */
@@ -103,10 +103,9 @@ struct mac {
 
 /* A MAC of a vxlan device's own FDB (`self`). */
 struct vxmac {
-	uint32_t next_free;
-	uint32_t next, prev; /* among the device's */
+	uint32_t next, prev; /* among the device's; `next` also links free ones */
+	uint64_t key;        /* link slot of the device << 48 | MAC */
 	uint32_t gen;
-	uint64_t key; /* link slot of the device << 48 | MAC */
 	rte_be32_t dst;
 	bool ext;
 };
@@ -191,7 +190,7 @@ struct mirror {
 	struct pool links;
 	struct map64 link_by_ifindex;
 	struct pool macs, vxmacs;
-	struct map64 mac_by_key, vxmac_by_key;
+	struct keyed mac_by_key, vxmac_by_key;
 	struct pool nexthops, groups, routes, neighs;
 	struct map64 nexthop_by_id, group_by_key, route_by_prefix, neigh_by_key;
 
