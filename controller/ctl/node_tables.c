@@ -313,6 +313,38 @@ int counters_table(const struct ctl *ctl, Audums__V1__DataplaneReply *const *rep
 	return table_print(t, stdout);
 }
 
+/* What became of a packet and its copies. */
+static void outcome_print(const struct ctl *ctl, const Audums__V1__TracedPacket *p, FILE *out)
+{
+	unsigned int sent = 0, kernel = 0, dropped = 0;
+
+	for (size_t k = 0; k < p->n_steps; k++) {
+		const Audums__V1__TraceStep *s = p->steps[k];
+
+		if (*s->drop_reason)
+			dropped++;
+		else if (!strcmp(s->node, "port_tx"))
+			sent++;
+		else if (!strcmp(s->node, "punt"))
+			kernel++;
+	}
+	fputs("  =>", out);
+	if (sent)
+		fprintf(out, " forwarded%s", sent > 1 ? " (" : "");
+	if (sent > 1)
+		fprintf(out, "%u copies)", sent);
+	if (kernel)
+		fprintf(out, "%s to the kernel", sent ? "," : "");
+	if (dropped)
+		fprintf(out, "%s %sdropped%s", sent || kernel ? "," : "",
+			ctl->color ? "\033[31m" : "", ctl->color ? "\033[0m" : "");
+	if (dropped > 1)
+		fprintf(out, " (%u)", dropped);
+	if (!sent && !kernel && !dropped)
+		fputs(" not followed to its end", out);
+	fputc('\n', out);
+}
+
 void trace_print(const struct ctl *ctl, const Audums__V1__TraceReply *trace, FILE *out)
 {
 	for (size_t i = 0; i < trace->n_packets; i++) {
@@ -339,5 +371,6 @@ void trace_print(const struct ctl *ctl, const Audums__V1__TraceReply *trace, FIL
 					ctl->color ? "\033[0m" : "");
 			fputc('\n', out);
 		}
+		outcome_print(ctl, p, out);
 	}
 }

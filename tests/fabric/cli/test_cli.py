@@ -179,6 +179,8 @@ class Cli(unittest.TestCase):
             r = self.ok("trace", "home1", "--port", "p1", "-o", "json")
             steps = json.loads(r.stdout.splitlines()[0])["trace"]["packets"][0]["steps"]
             self.assertTrue(len(steps) >= 2)
+            self.assertIn("=> forwarded", self.ok("trace", "home1", "--port", "p1").stdout)
+            self.observe()
             probe.terminate()
             out, err = probe.communicate(timeout=10)
             self.assertEqual(probe.returncode, 0, err)
@@ -187,6 +189,24 @@ class Cli(unittest.TestCase):
             probe.kill()
             probe.communicate()
             self.ok("lab", "workload", "remove", "w1", "w2", "--lab", LAB)
+
+    def observe(self):
+        """While 100 frames a second go from p1 to p2: top and capture see them."""
+        r = self.ok("node", "top", "home1", "--once", "--interval", "500ms", "-o", "json")
+        ports = {p["port"]: p for p in json.loads(r.stdout)["ports"]}
+        self.assertGreater(ports["p1"]["rx_packets_per_s"], 0)
+        self.assertIn("WORKER", self.ok("node", "top", "home1", "--once").stdout)
+        with tempfile.TemporaryDirectory() as d:
+            path = f"{d}/x.pcapng"
+            r = self.ok("node", "capture", "home1", "--segment", "tikls", "--direction", "in",
+                        "--port", "p1", "-c", "3", "-w", path)
+            self.assertIn("3 frames", r.stderr)
+            with open(path, "rb") as f:
+                data = f.read()
+            self.assertEqual(data[:4], b"\x0a\x0d\x0d\x0a")
+            self.assertEqual(data.count(b"segment "), 3)
+        self.fails(1, "node", "capture", "home1", "--drop", "nothing", "-w", "/dev/null")
+        self.fails(1, "node", "capture", "home1", "--segment", "nowhere", "-w", "/dev/null")
 
     def test_wait_times_out(self):
         r = self.fails(1, "wait", "segment/tikls", "--timeout", "300ms")
