@@ -30,9 +30,7 @@
 #define EXIT_MS          500  /* from a closed socket to the end of the process */
 #define PING_MS          1000 /* between two questions whether it lives */
 #define UNANSWERED_MAX   5    /* so many in a row unanswered: it hangs */
-#define STEADY_MS        1000 /* who forwarded so long is started again at once when it dies */
-#define GRACE_READY      4    /* deaths in a row without a pause, when it was ready */
-#define GRACE_NOT_READY  1    /* and when it was not */
+#define GRACE            3    /* deaths in a row without a pause, before it was ever ready */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS   1000
 
@@ -304,25 +302,22 @@ void child_event(struct holder *h, uint32_t events)
 }
 
 /*
- * How long to wait before the next start. What has forwarded for a while is replaced at once, also
- * many times: each start costs a fraction of what a pause would cost the tenants. Pauses are for
- * one that cannot get ready, or that dies again and again as soon as it forwards.
+ * How long to wait before the next start. What had been ready is replaced at once, however often:
+ * a start costs a fraction of what a pause would cost the tenants. Pauses are for one that does not
+ * get that far several times in a row.
  */
 static int64_t backoff(struct child *child)
 {
-	const bool ready = child->ready_ms != 0;
-	const unsigned int grace = ready ? GRACE_READY : GRACE_NOT_READY;
-	int64_t wait;
+	int64_t wait = BACKOFF_FIRST_MS;
 
-	if (ready && holder_now() - child->ready_ms >= STEADY_MS) {
+	if (child->ready_ms != 0) {
 		child->fast_deaths = 0;
 		return 0;
 	}
 	child->fast_deaths++;
-	if (child->fast_deaths <= grace)
+	if (child->fast_deaths <= GRACE)
 		return 0;
-	wait = BACKOFF_FIRST_MS;
-	for (unsigned int i = grace + 1; i < child->fast_deaths && wait < BACKOFF_MAX_MS; i++)
+	for (unsigned int i = GRACE + 1; i < child->fast_deaths && wait < BACKOFF_MAX_MS; i++)
 		wait *= 2;
 	return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
 }

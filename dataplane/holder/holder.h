@@ -79,7 +79,7 @@ struct child {
 	unsigned int unanswered;  /* PINGs in a row */
 	int64_t start_at;         /* CHILD_ABSENT: when to start; INT64_MAX: never */
 	int64_t deadline;         /* CHILD_STARTING and DYING: then it is killed */
-	unsigned int fast_deaths; /* in a row, before it forwarded steadily */
+	unsigned int fast_deaths; /* in a row, before it was ready */
 	uint64_t restarts;
 	uid_t uid;
 	gid_t gid;

@@ -23,9 +23,12 @@
 
 struct ethdev {
 	uint16_t id;
-	bool lsc;    /* the callback is registered */
-	bool probed; /* we attached it */
-	bool intr;   /* configured with rx interrupts */
+	bool lsc;          /* the callback is registered */
+	bool probed;       /* we attached it */
+	bool intr;         /* configured with rx interrupts */
+	bool rmv;          /* the callback for removal is registered */
+	bool gone;         /* the device was taken away; set in EAL's interrupt thread */
+	uint16_t segs_max; /* pieces that a frame may have for the device */
 };
 
 static uint16_t ethdev_rx_burst(
@@ -45,13 +48,44 @@ static uint16_t ethdev_rx_burst(
 	return got;
 }
 
+/* What the device would not take in so many pieces, in one; in its place in `pkts`. Frames for
+ * which there is no room end here. Returns how many are left. */
+static uint16_t frames_join(
+	struct port *port, const struct ethdev *dev, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t left = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		if (m->nb_segs > dev->segs_max) {
+			struct rte_mbuf *one = rte_pktmbuf_copy(m, port->pool, 0, UINT32_MAX);
+
+			rte_pktmbuf_free(m);
+			if (one == NULL || one->nb_segs > dev->segs_max) {
+				rte_pktmbuf_free(one);
+				port->stats.tx_drops++;
+				continue;
+			}
+			m = one;
+		}
+		pkts[left++] = m;
+	}
+	return left;
+}
+
 static uint16_t ethdev_tx_burst(
 	struct port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	const struct ethdev *dev = port->priv;
 	uint64_t octets = 0;
-	uint16_t i, sent;
+	uint16_t i, sent, segs = 1;
 
+	for (i = 0; i < n; i++)
+		if (pkts[i]->nb_segs > segs)
+			segs = pkts[i]->nb_segs;
+	if (unlikely(segs > dev->segs_max))
+		n = frames_join(port, dev, pkts, n);
 	/* counted before, as the device may free them at once */
 	for (i = 0; i < n; i++)
 		octets += pkts[i]->pkt_len;
@@ -78,7 +112,10 @@ static int ethdev_link_update(struct port *port, bool *changed)
 	if (port->link_fd >= 0 && read(port->link_fd, &events, sizeof(events)) < 0 &&
 		errno != EAGAIN)
 		return -errno;
-	rc = rte_eth_link_get_nowait(dev->id, &link);
+	if (__atomic_load_n(&dev->gone, __ATOMIC_ACQUIRE))
+		rc = 0; /* and link says down */
+	else
+		rc = rte_eth_link_get_nowait(dev->id, &link);
 	up = rc == 0 && link.link_status == RTE_ETH_LINK_UP;
 	if (changed != NULL)
 		*changed = up != port->link_up;
@@ -98,6 +135,18 @@ static int ethdev_link_event(uint16_t id, enum rte_eth_event_type event, void *a
 	if (write(port->link_fd, &one, sizeof(one)) < 0)
 		return -errno;
 	return 0;
+}
+
+/* The device is being taken away (RTE_ETH_EVENT_INTR_RMV); in EAL's interrupt thread. Its link is
+ * down from now on; the port opens again with the next forwarding process. */
+static int ethdev_removed(uint16_t id, enum rte_eth_event_type event, void *arg, void *ret)
+{
+	struct port *port = arg;
+	struct ethdev *dev = port->priv;
+
+	__atomic_store_n(&dev->gone, true, __ATOMIC_RELEASE);
+	log_error("port_removed", "port=%s device=%s", port->spec.name, port->spec.device);
+	return port->link_fd >= 0 ? ethdev_link_event(id, event, arg, ret) : 0;
 }
 
 static int ethdev_sleep_arm(struct port *port, uint16_t queue)
@@ -135,6 +184,9 @@ static void ethdev_close(struct port *port)
 	if (dev->lsc)
 		rte_eth_dev_callback_unregister(
 			dev->id, RTE_ETH_EVENT_INTR_LSC, ethdev_link_event, port);
+	if (dev->rmv)
+		rte_eth_dev_callback_unregister(
+			dev->id, RTE_ETH_EVENT_INTR_RMV, ethdev_removed, port);
 	(void)rte_eth_dev_stop(dev->id);
 	if (dev->probed)
 		(void)rte_eth_dev_close(dev->id);
@@ -187,8 +239,19 @@ static int ethdev_find(const char *name, uint16_t *id, bool *probed)
 	return 0;
 }
 
+/* The largest MTU that the device takes: its own word, or what its largest frame leaves. */
+static uint32_t mtu_max(const struct rte_eth_dev_info *info)
+{
+	if (info->max_mtu != 0 && info->max_mtu != UINT16_MAX)
+		return info->max_mtu;
+	if (info->max_rx_pktlen > RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + RTE_ETHER_MIN_MTU)
+		return info->max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
+	return UINT32_MAX;
+}
+
+/* `intr`: with rx interrupts if it can; dev->intr says whether. */
 static int ethdev_configure(
-	struct port *port, const struct port_options *options, struct ethdev *dev)
+	struct port *port, const struct port_options *options, struct ethdev *dev, bool intr)
 {
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
@@ -201,10 +264,10 @@ static int ethdev_configure(
 	rc = rte_eth_dev_info_get(dev->id, &info);
 	if (rc < 0)
 		return rc;
-	if (info.max_mtu != 0 && port->mtu > info.max_mtu) {
+	if (port->mtu > mtu_max(&info)) {
 		log_warn("port_mtu_reduced", "port=%s mtu=%u device_max=%u", port->spec.name,
-			port->mtu, info.max_mtu);
-		port->mtu = info.max_mtu;
+			port->mtu, mtu_max(&info));
+		port->mtu = mtu_max(&info);
 	}
 	conf.rxmode.mtu = port->mtu;
 	if (port->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN > room) {
@@ -214,13 +277,19 @@ static int ethdev_configure(
 			log_warn("port_no_scatter", "port=%s mtu=%u mbuf_room=%u", port->spec.name,
 				port->mtu, room);
 	}
-	if ((info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0)
+	/* some devices stop their queue for good when a frame has more pieces than they take */
+	dev->segs_max = 1;
+	if ((info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0) {
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+		dev->segs_max = info.tx_desc_lim.nb_mtu_seg_max;
+		if (dev->segs_max == 0)
+			dev->segs_max = UINT16_MAX;
+	}
 	dev->lsc = info.dev_flags != NULL && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	conf.intr_conf.lsc = dev->lsc;
-	conf.intr_conf.rxq = 1;
+	conf.intr_conf.rxq = intr;
 	rc = rte_eth_dev_configure(dev->id, 1, 1, &conf);
-	if (rc < 0) { /* no rx interrupts, or it does not know the MTU: take what it has */
+	if (rc < 0 && intr) { /* no rx interrupts, or it does not know the MTU: take what it has */
 		conf.intr_conf.rxq = 0;
 		rc = rte_eth_dev_configure(dev->id, 1, 1, &conf);
 	}
@@ -258,9 +327,11 @@ int ethdev_port_open(struct port *port, const struct port_options *options)
 	}
 	if (rc < 0)
 		goto fail;
-	rc = ethdev_configure(port, options, dev);
+	rc = ethdev_configure(port, options, dev, true);
 	if (rc < 0)
 		goto fail;
+	dev->rmv = rte_eth_dev_callback_register(
+			   dev->id, RTE_ETH_EVENT_INTR_RMV, ethdev_removed, port) == 0;
 	if (dev->lsc) {
 		port->link_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (port->link_fd < 0 ||
@@ -274,6 +345,12 @@ int ethdev_port_open(struct port *port, const struct port_options *options)
 		}
 	}
 	rc = rte_eth_dev_start(dev->id);
+	if (rc < 0 && dev->intr) { /* several drivers want their interrupts only now */
+		(void)rte_eth_dev_stop(dev->id);
+		rc = ethdev_configure(port, options, dev, false);
+		if (rc == 0)
+			rc = rte_eth_dev_start(dev->id);
+	}
 	if (rc < 0)
 		goto fail;
 	if (dev->intr) {
@@ -299,6 +376,9 @@ fail:
 	if (dev->lsc && port->link_fd >= 0)
 		rte_eth_dev_callback_unregister(
 			dev->id, RTE_ETH_EVENT_INTR_LSC, ethdev_link_event, port);
+	if (dev->rmv)
+		rte_eth_dev_callback_unregister(
+			dev->id, RTE_ETH_EVENT_INTR_RMV, ethdev_removed, port);
 	if (port->link_fd >= 0)
 		close(port->link_fd);
 	port->link_fd = -1;
