@@ -9,17 +9,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dataplane/mirror/damp.h"
 #include "dataplane/mirror/state.h"
 #include "proto/lib/log.h"
 
 #define AUDIT_MS       1000
-#define AGE_TURN_MS    1000
-#define AGE_TURNS      10 /* turns that a walk over all entries takes */
+#define AGE_WALK_MS    10000 /* a walk over all entries takes so long ... */
+#define AGE_TURN_MS    1000  /* ... in turns of at most this */
+#define AGE_SLICE      4096  /* and so many entries: their number never makes a turn long */
 #define BATCH          64
 #define MAX_WRITES     65536
 #define BATCHES_A_TURN 16
 #define AUDITS_A_TURN  4096
 #define MACS_PORT_MIN  1024
+#define MACS_PORT_SURE 64 /* a port with fewer learns although all others have taken everything */
+#define NOTE_MS        10000 /* between two notes of the same limit */
 #define PARKED_MAX     64
 #define PARKED_MS      500  /* linkwatch tells of a link within some milliseconds */
 #define SAY_MS         1000 /* between two lines of the log about the same trouble */
@@ -52,10 +56,17 @@ struct learn {
 	uint64_t now_ms;
 	uint64_t age_at;
 	uint32_t age_cursor;
+	uint32_t fdb_cursor;                 /* of the walk over the FDB */
 	uint64_t budget_at;                  /* ms of the last refill */
 	uint32_t budget;                     /* writes that may be handed out now */
 	uint64_t failures;                   /* writes that the kernel refused */
 	uint64_t failure_said, refusal_said; /* ms */
+	struct damp damp;
+	struct learn_note notes[LEARN_NOTES]; /* by seq */
+	uint64_t note_seq;
+	uint64_t full_noted; /* ms */
+	uint64_t refused_port[PORT_TBL_MAX];
+	uint64_t *refused_bd;
 };
 
 static void *ring_at(const struct ring *r, uint32_t i)
@@ -102,13 +113,20 @@ struct learn *learn_create(struct mirror *m, const struct learn_options *options
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
+	l->refused_bd = calloc((size_t)m->t->options.max_bds + 1, sizeof(*l->refused_bd));
+	if (!l->refused_bd) {
+		free(l);
+		return NULL;
+	}
 	l->m = m;
 	l->options = *options;
 	o = &l->options;
 	o->age_s = o->age_s ? o->age_s : 300;
-	o->max_macs = o->max_macs ? o->max_macs : m->t->options.max_macs;
+	o->max_macs = o->max_macs ? o->max_macs : (m->t->options.max_macs + 1) / 2;
+	if (o->max_macs_segment == 0)
+		o->max_macs_segment = RTE_MAX(m->t->options.max_macs / 4, MACS_PORT_MIN);
 	if (o->max_macs_port == 0)
-		o->max_macs_port = RTE_MIN(RTE_MAX(o->max_macs / 8, MACS_PORT_MIN), o->max_macs);
+		o->max_macs_port = RTE_MAX(m->t->options.max_macs / 8, MACS_PORT_MIN);
 	o->writes_per_second = o->writes_per_second ? o->writes_per_second : 20000;
 	l->writes = (struct ring){.item_size = sizeof(struct learn_write), .max = MAX_WRITES};
 	l->audit = (struct ring){.item_size = sizeof(struct audit), .max = UINT32_MAX / 2};
@@ -124,6 +142,7 @@ void learn_destroy(struct learn *l)
 	l->m->learn = NULL;
 	free(l->writes.items);
 	free(l->audit.items);
+	free(l->refused_bd);
 	free(l);
 }
 
@@ -254,15 +273,79 @@ static bool say_now(const struct learn *l, uint64_t *said)
 	return true;
 }
 
-static bool limit_reached(const struct learn *l, uint16_t port)
+static void note(
+	struct learn *l, enum learn_note_kind kind, const struct learn_event *ev, uint16_t port)
 {
+	struct learn_note *n = &l->notes[++l->note_seq % LEARN_NOTES];
+	const uint16_t bd = fdb_key_bd(ev->key);
+
+	*n = (struct learn_note){.seq = l->note_seq, .kind = kind, .bd = bd, .port = port};
+	n->vni = bd_live(l->m->t->bds, bd) ? bd_get(l->m->t->bds, bd)->vni : VNI_NONE;
+	fdb_key_mac(ev->key, &n->mac);
+}
+
+/* Which limit keeps a MAC that was at `was` from port `port` of domain `bd`; NULL = none. */
+static const char *limit_reached(const struct learn *l, uint16_t port, uint16_t bd, uint32_t was)
+{
+	const struct limits *said = &l->m->t->limits;
+	const struct link *bridge = LINK(l->m, l->m->bd_link[bd]);
+	const uint32_t at_port = l->m->port_macs[port];
+	uint32_t most = said->port_macs[port] ? said->port_macs[port] : l->options.max_macs_port;
 	uint64_t all = 0;
 
-	if (l->m->port_macs[port] >= l->options.max_macs_port)
-		return true;
+	if (at_port >= most)
+		return "port";
+	if (fdb_dest_kind(was) == FDB_KIND_AC)
+		return NULL; /* it only moves */
+	most = said->bd_macs[bd] ? said->bd_macs[bd] : l->options.max_macs_segment;
+	if (bridge->n_local >= most)
+		return "segment";
 	for (uint16_t i = 0; i < l->m->t->ports.n; i++)
 		all += l->m->port_macs[i];
-	return all >= l->options.max_macs;
+	return all >= l->options.max_macs &&
+			       at_port >= RTE_MIN(MACS_PORT_SURE, l->options.max_macs / 8)
+		       ? "node"
+		       : NULL;
+}
+
+static void refuse(struct learn *l, const struct learn_event *ev, uint16_t port, const char *limit)
+{
+	l->stats.refused++;
+	l->refused_port[port]++;
+	l->refused_bd[fdb_key_bd(ev->key)]++;
+	if (say_now(l, &l->refusal_said))
+		log_warn("macs_refused", "port=%s limit=%s macs=%u refused=%llu",
+			port_get(&l->m->t->ports, port)->name, limit, l->m->port_macs[port],
+			(unsigned long long)l->stats.refused);
+	if (l->full_noted == 0 || l->now_ms - l->full_noted >= NOTE_MS) {
+		l->full_noted = l->now_ms;
+		note(l, LEARN_NOTE_FULL, ev, port);
+	}
+}
+
+/* May a MAC that is known elsewhere move? Those that flap may not. */
+static bool may_move(struct learn *l, const struct learn_event *ev, uint16_t port)
+{
+	struct rte_ether_addr mac;
+	const uint8_t *b = mac.addr_bytes;
+
+	switch (damp_move(&l->damp, ev->key, l->now_ms)) {
+	case DAMP_MAY_MOVE:
+		return true;
+	case DAMP_HELD_NOW:
+		l->stats.flaps++;
+		note(l, LEARN_NOTE_FLAP, ev, port);
+		fdb_key_mac(ev->key, &mac);
+		log_warn("mac_flaps",
+			"mac=%02x:%02x:%02x:%02x:%02x:%02x bridge=%s port=%s held_s=%u", b[0], b[1],
+			b[2], b[3], b[4], b[5], mirror_bd_name(l->m, fdb_key_bd(ev->key)),
+			port_get(&l->m->t->ports, port)->name, DAMP_HOLD_MS / 1000);
+		break;
+	default:
+		break;
+	}
+	l->stats.damped++;
+	return false;
 }
 
 /*
@@ -291,6 +374,7 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 	uint16_t bd = fdb_key_bd(ev->key);
 	uint32_t bridge, index, was, want;
 	struct rte_ether_addr mac;
+	const char *limit;
 	struct mac *e;
 	uint16_t port;
 
@@ -319,22 +403,21 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 		l->stats.stale++;
 		return;
 	}
-	if (limit_reached(l, port)) {
-		l->stats.refused++;
-		if (say_now(l, &l->refusal_said))
-			log_warn("macs_refused", "port=%s macs=%u refused=%llu",
-				port_get(&m->t->ports, port)->name, m->port_macs[port],
-				(unsigned long long)l->stats.refused);
+	limit = limit_reached(l, port, bd, was);
+	if (limit) {
+		refuse(l, ev, port, limit);
 		return;
 	}
 	if (index && MAC(m, index)->kport && MAC(m, index)->flags & MAC_K_OWN) {
 		l->stats.refused++;
 		return;
 	}
+	if (was != FDB_MISS && !may_move(l, ev, port))
+		return;
 	if (index == 0)
 		index = mac_make(m, bridge, ev->key & ((UINT64_C(1) << 48) - 1));
 	if (index == 0) {
-		l->stats.refused++;
+		refuse(l, ev, port, "mirror");
 		return;
 	}
 	e = MAC(m, index);
@@ -343,7 +426,7 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 	if (mac_derive(m, index) < 0) {
 		e->lac = AC_NONE;
 		mac_release(m, index);
-		l->stats.refused++;
+		refuse(l, ev, port, "fdb");
 		return;
 	}
 	if (was == FDB_MISS)
@@ -424,15 +507,24 @@ static void audit_run(struct learn *l)
 	}
 }
 
+/*
+ * One entry: is it in the FDB as it should be, and has it been silent for too long? What the FDB
+ * has otherwise, by whatever fault, is put right.
+ */
 static void age_one(struct learn *l, uint32_t index, uint32_t now)
 {
 	const struct mac *e = MAC(l->m, index);
 	struct fdb_entry entry;
 
-	if (e->key == 0 || fdb_dest_kind(e->dest) != FDB_KIND_AC ||
-		(e->lac == AC_NONE && kernel_ac(l, e) == AC_NONE))
+	if (e->key == 0 || e->dest == FDB_MISS)
 		return;
-	if (!fdb_find(l->m->t->fdb, mac_fdb_key(l->m, e), &entry))
+	if (!fdb_find(l->m->t->fdb, mac_fdb_key(l->m, e), &entry) || entry.dest != e->dest) {
+		if (fdb_put(l->m->t->fdb, mac_fdb_key(l->m, e), e->dest, now) >= 0)
+			l->stats.healed++;
+		return;
+	}
+	if (fdb_dest_kind(e->dest) != FDB_KIND_AC ||
+		(e->lac == AC_NONE && kernel_ac(l, e) == AC_NONE))
 		return;
 	if ((int32_t)(now - entry.seen) < (int32_t)l->options.age_s)
 		return;
@@ -440,14 +532,35 @@ static void age_one(struct learn *l, uint32_t index, uint32_t now)
 	mac_withdraw(l, index, true);
 }
 
+/* An entry of the FDB that the mirror does not have so is nobody's. */
+static bool fdb_one(void *ctx, const struct fdb_entry *entry)
+{
+	struct learn *l = ctx;
+	const uint16_t bd = fdb_key_bd(entry->key);
+	const uint32_t bridge = bd <= l->m->t->options.max_bds ? l->m->bd_link[bd] : 0;
+	const uint64_t mac = rte_le_to_cpu_64(entry->key) & ((UINT64_C(1) << 48) - 1);
+	const uint32_t index = bridge ? mac_find(l->m, bridge, mac) : 0;
+
+	if (index != 0 && MAC(l->m, index)->dest != FDB_MISS)
+		return true;
+	if (fdb_del(l->m->t->fdb, entry->key) == 0)
+		l->stats.healed++;
+	return true;
+}
+
+/* Some of all entries, both ways: those that there should be, and those that there are. */
 static void age_run(struct learn *l)
 {
-	uint32_t end = l->m->macs.end, slice = end / AGE_TURNS + 64;
-	uint32_t now = tables_now();
+	const uint32_t end = l->m->macs.end;
+	const uint32_t turns = RTE_MAX(end / AGE_SLICE + 1, AGE_WALK_MS / AGE_TURN_MS);
+	uint32_t slice = end / turns + 64;
+	const uint32_t now = tables_now();
 
 	if (l->now_ms < l->age_at)
 		return;
-	l->age_at = l->now_ms + AGE_TURN_MS;
+	l->age_at = l->now_ms + AGE_WALK_MS / turns;
+	if (!fdb_walk(l->m->t->fdb, &l->fdb_cursor, slice, fdb_one, l))
+		l->fdb_cursor = 0;
 	for (; slice > 0 && l->age_cursor < end; slice--)
 		age_one(l, l->age_cursor++, now);
 	if (l->age_cursor >= end)
@@ -540,8 +653,30 @@ void learn_write_failed(struct learn *l, const struct learn_write *write, int er
 void learn_stats_get(const struct learn *l, struct learn_stats *stats)
 {
 	*stats = l->stats;
+	stats->held = damp_count(&l->damp, l->now_ms);
 	for (uint16_t i = 0; i < l->m->t->ports.n; i++)
 		stats->macs += l->m->port_macs[i];
 	stats->unconfirmed = l->audit.n;
 	stats->queued = l->writes.n;
+}
+
+bool learn_note_get(const struct learn *l, uint64_t seq, struct learn_note *note)
+{
+	*note = l->notes[seq % LEARN_NOTES];
+	return seq != 0 && note->seq == seq;
+}
+
+uint64_t learn_note_last(const struct learn *l)
+{
+	return l->note_seq;
+}
+
+uint64_t learn_refused_port(const struct learn *l, uint16_t port)
+{
+	return port < PORT_TBL_MAX ? l->refused_port[port] : 0;
+}
+
+uint64_t learn_refused_bd(const struct learn *l, uint16_t bd)
+{
+	return bd <= l->m->t->options.max_bds ? l->refused_bd[bd] : 0;
 }

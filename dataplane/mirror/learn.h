@@ -44,10 +44,14 @@ struct learn_options {
 	 */
 	int (*write)(void *ctx, const struct learn_write writes[], unsigned int n);
 	void *ctx;
-	uint32_t age_s;             /* 0 = 300 */
-	uint32_t max_macs;          /* local MACs; 0 = the FDB's capacity */
-	uint32_t max_macs_port;     /* local MACs a port; 0 = an eighth of max_macs, at least 1024:
-				     * none takes the table from all others */
+	uint32_t age_s; /* 0 = 300 */
+	/*
+	 * Local MACs: in all, a segment, a port. 0 = half, a quarter and an eighth of the FDB (at
+	 * least 1024): so local MACs, however many ports flood, leave room for remote ones, and
+	 * none takes all. A port with few MACs (64) learns also when the first is reached. What an
+	 * operator said of a segment or port (tables/limit.h) goes before the last two.
+	 */
+	uint32_t max_macs, max_macs_segment, max_macs_port;
 	uint32_t writes_per_second; /* 0 = 20000 */
 };
 
@@ -60,12 +64,42 @@ struct learn_stats {
 	uint64_t aged;
 	uint64_t withdrawn; /* port down */
 	uint64_t refused;   /* a limit or the FDB was full */
+	uint64_t damped;    /* moves refused, the MAC flaps */
+	uint64_t flaps;     /* MACs that began to be held for that */
+	uint64_t healed;    /* FDB entries that were not as the mirror has them, put right */
 	uint64_t writes;    /* handed to the kernel */
 	uint64_t rewrites;  /* of these, again because not confirmed in time */
 	uint32_t macs;      /* local now */
+	uint32_t held;      /* MACs held now because they flap */
 	uint32_t unconfirmed;
 	uint32_t queued; /* writes waiting */
 };
+
+/* Something an operator shall hear of; kept in a ring of LEARN_NOTES. */
+#define LEARN_NOTES 32
+
+enum learn_note_kind {
+	LEARN_NOTE_FLAP, /* the MAC moved too often and is held at `port`, or where it was */
+	LEARN_NOTE_FULL, /* no further MAC is learnt at `port` in this segment, a limit is reached
+			  */
+};
+
+struct learn_note {
+	uint64_t seq; /* from 1; 0 = none */
+	enum learn_note_kind kind;
+	uint16_t bd, port;
+	uint32_t vni;
+	struct rte_ether_addr mac;
+};
+
+/* The note `seq`, false when there is none (any more, or yet). */
+bool learn_note_get(const struct learn *l, uint64_t seq, struct learn_note *note);
+/* The newest; 0 = none. */
+uint64_t learn_note_last(const struct learn *l);
+
+/* Refused at a port / in a segment because of a limit or a full FDB. */
+uint64_t learn_refused_port(const struct learn *l, uint16_t port);
+uint64_t learn_refused_bd(const struct learn *l, uint16_t bd);
 
 /* Attach learning to a mirror (one each). NULL and errno. */
 struct learn *learn_create(struct mirror *m, const struct learn_options *options);

@@ -537,8 +537,10 @@ static void domain_derive(struct mirror *m, uint32_t slot)
 		conf.vni = VNI_NONE;
 		rc = fresh ? bd_add(m->t->bds, &conf) : bd_set(m->t->bds, bridge->bd, &conf);
 	}
+	bridge->underived = rc < 0;
 	if (rc < 0) {
 		m->stats.full++;
+		m->derive_failed = true;
 		return;
 	}
 	if (fresh) {
@@ -579,6 +581,12 @@ static void dirty_take(struct mirror *m)
 
 void links_settle(struct mirror *m)
 {
+	if (m->derive_failed) {
+		m->derive_failed = false;
+		for (uint32_t i = 1; i < m->links.end; i++)
+			if (LINK(m, i)->ifindex && LINK(m, i)->underived)
+				link_dirty(m, i);
+	}
 	dirty_take(m);
 	if (!m->vnis_moved)
 		return;

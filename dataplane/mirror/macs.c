@@ -120,6 +120,8 @@ static void link_vtep_put_away(struct mirror *m, struct link *l, struct link_vte
 
 void macs_finish(struct mirror *m)
 {
+	if (m->derive_failed)
+		return; /* the tables' older flood list still names them */
 	while (m->n_dead_vteps > 0)
 		vtep_release(&m->t->vteps, m->dead_vteps[--m->n_dead_vteps]);
 }
@@ -137,8 +139,10 @@ static void flood_set(struct mirror *m, uint32_t vx, rte_be32_t dst, bool want)
 
 	if (!v)
 		return;
-	if ((v->flood_gen != 0) != want)
+	if ((v->flood_gen != 0) != want) {
+		m->fdb_changes++;
 		domain_dirty(m, vx);
+	}
 	v->flood_gen = want ? class_gen(m, MIRROR_FDB) : 0;
 	link_vtep_put_away(m, l, v);
 }
@@ -319,6 +323,8 @@ static void master_entry(
 		} /* else the echo of our own earlier write: the MAC has moved on since */
 	}
 	if (e->kport != slot)
+		m->fdb_changes++;
+	if (e->kport != slot)
 		e->flags &= (uint8_t)~MAC_EXPIRING;
 	kport_set(m, e, slot);
 	e->flags &= (uint8_t) ~(MAC_K_EXT | MAC_K_OWN);
@@ -396,6 +402,7 @@ static void self_entry(struct mirror *m, uint32_t vx, uint64_t mac48, rte_be32_t
 	e->gen = class_gen(m, MIRROR_FDB);
 	if (old == dst && e->ext == ext)
 		return;
+	m->fdb_changes++;
 	e->dst = dst;
 	e->ext = ext;
 	if (old != dst)
@@ -449,7 +456,7 @@ static void master_message(
 		master_entry(m, bridge, slot, mac48, ndm);
 }
 
-bool fdb_message(struct mirror *m, const struct nlmsghdr *h)
+static bool fdb_take(struct mirror *m, const struct nlmsghdr *h)
 {
 	const struct ndmsg *ndm = NLMSG_DATA(h);
 	const struct nlattr *tb[NDA_MAX + 1];
@@ -490,6 +497,17 @@ bool fdb_message(struct mirror *m, const struct nlmsghdr *h)
 	if (master != 0 && master <= INT32_MAX && mac48 != 0)
 		master_message(m, h, mac48, master);
 	return true;
+}
+
+bool fdb_message(struct mirror *m, const struct nlmsghdr *h)
+{
+	const uint64_t before = m->fdb_changes;
+	const bool ok = fdb_take(m, h);
+
+	/* only a dump's messages are parts of many; it began with all events read */
+	if (m->auditing && h->nlmsg_flags & NLM_F_MULTI && m->fdb_changes != before)
+		m->stats.healed++;
+	return ok;
 }
 
 void macs_sweep(struct mirror *m)

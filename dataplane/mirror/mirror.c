@@ -14,6 +14,7 @@
 #include "proto/lib/log.h"
 
 #define FULL_MS        5000
+#define FDB_AUDIT_MS   60000
 #define CLASSES        6
 #define DEFAULT_LINKS  16384
 #define MOST_LINKS     65534
@@ -214,6 +215,12 @@ void mirror_sync_end(struct mirror *m, unsigned int classes)
 		macs_sweep(m);
 	if (classes & MIRROR_NEIGH)
 		neighs_sweep(m);
+	if (m->auditing && classes & MIRROR_FDB) {
+		m->auditing = false;
+		m->stats.audits++;
+		if (classes == MIRROR_FDB)
+			m->stats.healed += m->stats.sweeps - before;
+	}
 	if (m->stats.sweeps != before)
 		log_info("mirror_swept", "classes=0x%x objects=%llu", classes,
 			(unsigned long long)(m->stats.sweeps - before));
@@ -256,14 +263,34 @@ static int full_poll(struct mirror *m, uint64_t now_ms)
 	return m->fdb_refused || m->acs_refused ? FULL_MS : -1;
 }
 
+/*
+ * Now and then the kernel's FDB is read whole although no event was missed: should one be, by
+ * whatever fault, no entry stays wrong for longer than that. Read in the bounded bites of any dump.
+ */
+static int audit_poll(struct mirror *m, uint64_t now_ms)
+{
+	if (m->audit_at == 0 || now_ms < m->audit_at) {
+		if (m->audit_at == 0)
+			m->audit_at = now_ms + FDB_AUDIT_MS;
+		return (int)(m->audit_at - now_ms);
+	}
+	m->audit_at = now_ms + FDB_AUDIT_MS;
+	m->auditing = true;
+	m->redump |= MIRROR_FDB;
+	return 0;
+}
+
 int mirror_poll(struct mirror *m, uint64_t now_ms)
 {
+	const int audit = audit_poll(m, now_ms);
 	int full, asked;
 
 	mirror_settle(m);
 	full = full_poll(m, now_ms);
 	asked = resolve_poll(m, now_ms);
-	return full < 0 || (asked >= 0 && asked < full) ? asked : full;
+	if (full < 0 || (asked >= 0 && asked < full))
+		full = asked;
+	return full < 0 || audit < full ? audit : full;
 }
 
 void mirror_port_changed(struct mirror *m, uint16_t port)

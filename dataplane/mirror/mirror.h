@@ -67,6 +67,8 @@ struct mirror_stats {
 	uint64_t full;        /* objects refused: a map or table was full */
 	uint64_t conflicts;   /* second vxlan device in a bridge, a VNI twice, route appended */
 	uint64_t sweeps;      /* objects removed because a dump did not show them */
+	uint64_t audits;      /* looks at the kernel's whole FDB although no event was missed */
+	uint64_t healed;      /* FDB entries that one found different, put right */
 	int last_error;       /* negative errno of the last NLMSG_ERROR, 0 = none */
 	uint32_t links, nexthops, routes, neighs, macs, vxlan_macs;
 };

@@ -80,6 +80,7 @@ struct link {
 	uint32_t macs; /* first of its mac entries */
 	uint32_t n_local, n_remote;
 	bool vni_refused; /* another domain has the VNI */
+	bool underived;   /* the tables have an older state of the domain */
 };
 
 /* Flags of struct mac. */
@@ -199,21 +200,26 @@ struct mirror {
 	uint16_t *scratch;                /* lists for bd_config: ACs, flood, allowed */
 	uint32_t *dirty_links;            /* slots of bridges with `dirty` */
 	uint32_t n_dirty_links;
-	bool vnis_moved;     /* a VNI was given up: try refused ones again */
-	bool vteps_dirty;    /* resolve VTEPs again */
-	bool hosts_dirty;    /* derive neighbours' routes again */
-	bool groups_dirty;   /* some group is */
+	bool derive_failed; /* no memory for a domain: what it named stays, and it is tried again */
+	bool vnis_moved;    /* a VNI was given up: try refused ones again */
+	bool vteps_dirty;   /* resolve VTEPs again */
+	bool hosts_dirty;   /* derive neighbours' routes again */
+	bool groups_dirty;  /* some group is */
 	uint16_t *dead_nhgs; /* to be removed at the end of settle */
 	uint32_t n_dead_nhgs, dead_nhgs_size;
 	uint16_t *dead_vteps; /* to be released then, when no list names them any more */
 	uint32_t n_dead_vteps, dead_vteps_size;
 	uint16_t *dead_acs; /* likewise */
 	uint32_t n_dead_acs, dead_acs_size;
-	bool acs_refused;    /* there was no AC left for some VLAN device */
-	bool fdb_refused;    /* the FDB was full for some MAC */
-	uint64_t full_said;  /* stats.full when it was last logged */
-	uint64_t full_at;    /* ms: look at both again */
-	uint64_t resolve_at; /* ms */
+	bool acs_refused;      /* there was no AC left for some VLAN device */
+	bool fdb_refused;      /* the FDB was full for some MAC */
+	uint64_t full_said;    /* stats.full when it was last logged */
+	uint64_t full_at;      /* ms: look at both again */
+	uint64_t resolve_at;   /* ms */
+	uint64_t audit_at;     /* ms: the next look at the kernel's FDB; 0 = not fixed yet */
+	uint64_t audit_sweeps; /* stats.sweeps when it began */
+	uint64_t fdb_changes;  /* entries that were news */
+	bool auditing;
 };
 
 static inline uint32_t class_gen(const struct mirror *m, enum mirror_class class)

@@ -17,10 +17,18 @@ struct msg {
 	char body[1000];
 };
 
+static bool of_dump;
+
+void msg_of_dump(bool dump)
+{
+	of_dump = dump;
+}
+
 static void msg_start(struct msg *msg, uint16_t type, const void *head, size_t len)
 {
 	memset(msg, 0, sizeof(*msg));
 	msg->h.nlmsg_type = type;
+	msg->h.nlmsg_flags = of_dump ? NLM_F_MULTI : 0;
 	msg->h.nlmsg_len = NLMSG_LENGTH(NLMSG_ALIGN(len));
 	memcpy(NLMSG_DATA(&msg->h), head, len);
 }

@@ -22,6 +22,8 @@ void msg_nexthop(struct mirror *m, bool gone, uint32_t id, const char *via, uint
  * kernel sets them: NLM_F_CREATE | NLM_F_EXCL, NLM_F_REPLACE ... */
 void msg_route(struct mirror *m, bool gone, uint16_t flags, const char *dst, uint8_t len,
 	uint32_t metric, const char *via, uint32_t oif, uint32_t nh_id);
+/* Later messages are parts of a dump (NLM_F_MULTI), or again events. */
+void msg_of_dump(bool dump);
 /* The vxlan device's entry. */
 void msg_self(struct mirror *m, bool gone, uint32_t vxlan, const struct rte_ether_addr *mac,
 	const char *dst, bool ext);
