@@ -115,6 +115,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options)
 		learn_options.write = options->learn_write;
 		learn_options.ctx = options->ctx;
 		learn_options.age_s = options->age_s;
+		learn_options.damp_moves = options->damp_moves;
 		dp->learn = learn_create(dp->mirror, &learn_options);
 		if (dp->learn == NULL) {
 			ret = -errno;

@@ -36,7 +36,8 @@ struct dataplane_options {
 	/* An ethdev port came or its link changed: the TAP needs its MAC, MTU. May be NULL. */
 	void (*tap_set)(void *ctx, const struct port *port);
 	void *ctx;
-	uint32_t age_s; /* of learnt MACs; 0 = learn's default */
+	uint32_t age_s;      /* of learnt MACs; 0 = learn's default */
+	uint32_t damp_moves; /* as learn_options.damp_moves */
 };
 
 /* A port as the main thread watches it. */

@@ -35,7 +35,7 @@ enum damp_result damp_move(struct damp *d, uint64_t key, uint64_t now_ms)
 		e->moves = 0;
 		e->since_ms = now_ms;
 	}
-	if (e->moves >= DAMP_MOVES) {
+	if (e->moves >= (d->most != 0 ? d->most : DAMP_MOVES)) {
 		e->held_until = now_ms + DAMP_HOLD_MS;
 		return DAMP_HELD_NOW;
 	}

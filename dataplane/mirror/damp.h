@@ -26,6 +26,7 @@ struct damp_entry {
 };
 
 struct damp {
+	uint32_t most; /* moves in a window; 0 = DAMP_MOVES */
 	struct damp_entry sets[DAMP_SETS][DAMP_WAYS];
 };
 

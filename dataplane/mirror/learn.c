@@ -121,6 +121,7 @@ struct learn *learn_create(struct mirror *m, const struct learn_options *options
 	l->m = m;
 	l->options = *options;
 	o = &l->options;
+	l->damp.most = o->damp_moves;
 	o->age_s = o->age_s ? o->age_s : 300;
 	o->max_macs = o->max_macs ? o->max_macs : (m->t->options.max_macs + 1) / 2;
 	if (o->max_macs_segment == 0)

@@ -53,6 +53,7 @@ struct learn_options {
 	 */
 	uint32_t max_macs, max_macs_segment, max_macs_port;
 	uint32_t writes_per_second; /* 0 = 20000 */
+	uint32_t damp_moves;        /* of a MAC in 180 s, more is flapping; 0 = 5 */
 };
 
 struct learn_stats {
