@@ -34,9 +34,24 @@ const struct bench_case bench_cases[] = {
 	{0},
 };
 
+const struct bench_case bench_cases_tagged[] = {
+	{"encap-vlan-256", "802.1Q: encapsulate, 256 flows, 64 MACs", CASE_ENCAP, 256, 64, 1, 80,
+		100},
+	{"encap-vlan-64k", "802.1Q: encapsulate, 64k flows, 10k MACs", CASE_ENCAP, 65536, 10000, 1,
+		100, 100},
+	{"decap-vlan-256", "802.1Q: decapsulate, 256 flows, 64 MACs", CASE_DECAP, 256, 64, 1, 80,
+		100},
+	{"decap-vlan-64k", "802.1Q: decapsulate, 64k flows, 10k MACs", CASE_DECAP, 65536, 10000, 1,
+		100, 100},
+	{0},
+};
+
 const struct bench_case *case_find(const char *name)
 {
 	for (const struct bench_case *c = bench_cases; c->name != NULL; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	for (const struct bench_case *c = bench_cases_tagged; c->name != NULL; c++)
 		if (strcmp(c->name, name) == 0)
 			return c;
 	return NULL;
@@ -82,6 +97,15 @@ static uint32_t scramble(uint32_t i, uint32_t n)
 	return (h ^ h >> 13) % n;
 }
 
+/* Put a tag into a frame of an access port. */
+static void tag_put(struct frame_bytes *f, uint16_t vid)
+{
+	memmove(f->data + 16, f->data + 12, f->len - 12);
+	f->len += 4;
+	frame_set16(f, 12, VLAN_TPID_Q);
+	frame_set16(f, 14, vid);
+}
+
 void case_frame(const struct bench_case *c, uint32_t i, struct frame_bytes *f)
 {
 	static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -96,6 +120,8 @@ void case_frame(const struct bench_case *c, uint32_t i, struct frame_bytes *f)
 		case_local_mac(src, a);
 		case_remote_mac(dst, b);
 		frame_udp4(f, dst, src, from, to, sport, 2000, PAYLOAD);
+		if (c->vlan != 0)
+			tag_put(f, c->vlan);
 		break;
 	case CASE_FLOOD:
 		case_local_mac(src, a);
@@ -123,7 +149,9 @@ uint32_t case_fdb_size(const struct bench_case *c)
 
 uint16_t case_tables(const struct bench_case *c, struct tables *t)
 {
-	static const uint16_t both[] = {CASE_ACCESS, CASE_ACCESS_OUT};
+	const struct ac_config tagged = {
+		.port = CASE_ACCESS, .n_tags = 1, .outer_tpid = VLAN_TPID_Q, .vid = {c->vlan}};
+	uint16_t both[] = {CASE_ACCESS, CASE_ACCESS_OUT};
 	/* metered as ever, never refused: copies are what is measured */
 	static const struct storm_pps unlimited = {
 		.pps = {STORM_PPS_MAX, STORM_PPS_MAX, STORM_PPS_MAX}};
@@ -136,14 +164,17 @@ uint16_t case_tables(const struct bench_case *c, struct tables *t)
 	group = direct_group(t, &adj, 1);
 	for (unsigned int i = 0; i < CASE_VTEPS; i++)
 		vteps[i] = direct_vtep(t, CASE_LOCAL, CASE_REMOTE(i), group);
+	if (c->vlan != 0) {
+		both[0] = (uint16_t)ac_add(&t->acs, &tagged);
+		assert_in_range(both[0], AC_TAGGED, AC_NONE - 1);
+	}
 	/* flooded frames shall go to VTEPs alone */
 	bd = direct_bd(
 		t, CASE_VNI, CASE_LOCAL, both, c->kind == CASE_FLOOD ? 1 : 2, vteps, CASE_VTEPS);
 	for (uint32_t i = 0; i < c->macs; i++) {
 		case_local_mac(mac, i);
 		assert_int_equal(
-			fdb_put(t->fdb, fdb_key(bd, mac), fdb_dest(FDB_KIND_AC, CASE_ACCESS), 0),
-			1);
+			fdb_put(t->fdb, fdb_key(bd, mac), fdb_dest(FDB_KIND_AC, both[0]), 0), 1);
 		case_remote_mac(mac, i);
 		assert_int_equal(fdb_put(t->fdb, fdb_key(bd, mac),
 					 fdb_dest(FDB_KIND_VTEP, vteps[i % CASE_VTEPS]), 0),

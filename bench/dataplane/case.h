@@ -44,10 +44,14 @@ struct bench_case {
 	uint32_t macs;   /* of each side: that many local, that many remote ones */
 	uint32_t copies; /* frames that leave for each that comes */
 	double aim;      /* cycles a frame that leaves */
+	uint16_t vlan;   /* the access side is this VLAN of its port; 0 = untagged */
 };
 
 /* All of them; a NULL name ends the list. */
 extern const struct bench_case bench_cases[];
+
+/* The same with a tagged access side, for cycles.c alone; a NULL name ends the list. */
+extern const struct bench_case bench_cases_tagged[];
 
 /* The case of this name, or NULL. */
 const struct bench_case *case_find(const char *name);

@@ -312,6 +312,8 @@ int main(int argc, char **argv)
 		run_io(&b);
 		for (c = bench_cases; c->name != NULL; c++)
 			run_case(&b, c);
+		for (c = bench_cases_tagged; c->name != NULL; c++)
+			run_case(&b, c);
 	}
 	for (int i = 1; i < argc; i++) {
 		c = case_find(argv[i]);
