@@ -127,6 +127,7 @@ void shows_reply(struct shows *shows, const char *node, const Audums__V1__QueryR
 		char why[300];
 
 		snprintf(why, sizeof(why), "node %s: %.200s", node, reply->error);
+		s->complete = true;
 		show_end(s, RPC_UNAVAILABLE, why);
 		return;
 	}
