@@ -111,11 +111,12 @@ void fdb_destroy(struct fdb *fdb)
 
 static inline uint32_t fdb_home(const struct fdb *fdb, uint64_t key)
 {
-	/* The product's halves folded: MACs are often counted up, which either half alone does not
-	 * spread enough. */
+	/* The product's halves folded and mixed once more: MACs are often counted up, in steps of
+	 * one or 256, which one round lays on few buckets for some seeds. */
 	const uint128_t p = (uint128_t)(key ^ fdb->seed[0]) * fdb->seed[1];
+	const uint64_t h = (uint64_t)p ^ (uint64_t)(p >> 64);
 
-	return (uint32_t)(((uint64_t)p ^ (uint64_t)(p >> 64)) >> fdb->shift);
+	return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> fdb->shift);
 }
 
 /* Slot of the key in a bucket, or SLOTS. */

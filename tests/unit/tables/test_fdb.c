@@ -96,6 +96,38 @@ static bool count(void *ctx, const struct fdb_entry *e)
 	return true;
 }
 
+/*
+ * Whatever key the table drew and however MACs are counted up, the capacity is what was asked for:
+ * a hash that spreads some of them badly fills single chains long before.
+ */
+static void test_every_seed_holds_all(void **state)
+{
+	static const uint64_t steps[] = {1, 2, 7, 256, 257, 65536, 16777216, 4294967296};
+	const uint32_t capacity = 1024;
+	struct rcu rcu;
+
+	(void)state;
+	rcu_init(&rcu, 1);
+	for (unsigned int round = 0; round < 400; round++) {
+		const uint64_t step = steps[round % (sizeof(steps) / sizeof(steps[0]))];
+		struct fdb *fdb = fdb_create(&rcu, capacity);
+
+		assert_non_null(fdb);
+		for (uint32_t i = 0; i < capacity; i++) {
+			const uint64_t n = UINT64_C(0x020000000000) + i * step;
+			const uint8_t mac[6] = {(uint8_t)(n >> 40), (uint8_t)(n >> 32),
+				(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8),
+				(uint8_t)n};
+
+			if (fdb_put(fdb, fdb_key(7, mac), fdb_dest(FDB_KIND_AC, 1), 10) != 1)
+				fail_msg("round %u, step %#llx: %u of %u MACs went in", round,
+					(unsigned long long)step, i, capacity);
+		}
+		fdb_destroy(fdb);
+	}
+	rcu_fini(&rcu);
+}
+
 static void test_full_and_walk(void **state)
 {
 	enum { CAP = 5000 };
@@ -313,6 +345,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_key),
 		cmocka_unit_test(test_put_find_del),
+		cmocka_unit_test(test_every_seed_holds_all),
 		cmocka_unit_test(test_full_and_walk),
 		cmocka_unit_test(test_churn_against_model),
 		cmocka_unit_test(test_no_reuse_within_grace),
