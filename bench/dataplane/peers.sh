@@ -147,9 +147,9 @@ ovs_start() {
 			options:local_ip=10.254.1.1 "options:remote_ip=10.254.2.$((i + 1))" \
 			options:key=10010 || return 1
 	done
-	ip -n "$ns" addr add 10.254.1.1/32 dev br-phy &&
-		ip -n "$ns" addr add 10.0.0.2/24 dev br-phy && ip -n "$ns" link set br-phy up &&
-		ip -n "$ns" route add 10.254.2.0/24 via 10.0.0.1 src 10.254.1.1 || return 1
+	ip -n "$ns" addr replace 10.254.1.1/32 dev br-phy &&
+		ip -n "$ns" addr replace 10.0.0.2/24 dev br-phy && ip -n "$ns" link set br-phy up &&
+		ip -n "$ns" route replace 10.254.2.0/24 via 10.0.0.1 src 10.254.1.1 || return 1
 	appctl tnl/neigh/set br-phy 10.0.0.1 02:bb:00:00:00:01 >/dev/null || return 1
 	# the way out first: frames come as soon as the other device is there
 	ovs_device $out out "$null" || return 1
