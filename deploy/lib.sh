@@ -51,7 +51,7 @@ build() {
 			return 1
 		}
 	fi
-	ninja -C "$dir" ${TARGET:-} >"$log" 2>&1 || {
+	ninja -C "$dir" ${JOBS:+-j$JOBS} ${TARGET:-} >"$log" 2>&1 || {
 		grep -E 'error|FAILED|undefined' "$log" | head -40 >&2 || tail -40 "$log" >&2
 		rm -f "$log"
 		fail "building failed (ninja -C $dir)"
