@@ -25,7 +25,7 @@ static const struct holder_port *access_port_of(struct holder *h, uint32_t ifind
 
 	for (int level = 0; port == NULL && ifindex != 0 && level < 2; level++) {
 		ifindex = kernel_vlan_lower(ifindex);
-		port = port_of_tap(h, ifindex);
+		port = ifindex != 0 ? port_of_tap(h, ifindex) : NULL;
 	}
 	return port != NULL && port->spec.role == PORT_ROLE_ACCESS ? port : NULL;
 }

@@ -51,6 +51,14 @@ void tap_link_set(struct holder *h, struct holder_port *port, bool up)
 	port->wire_up = up;
 }
 
+/* VLAN devices: 10 on the TAP of an access port, 11 on 10, 12 on that of an uplink, 13 on itself */
+uint32_t kernel_vlan_lower(uint32_t ifindex)
+{
+	static const uint32_t lower[] = {2, 10, 1, 13};
+
+	return ifindex >= 10 && ifindex <= 13 ? lower[ifindex - 10] : 0;
+}
+
 int kernel_neigh_probe(struct holder *h, uint32_t ifindex, uint32_t address)
 {
 	if (ifindex != 1)
