@@ -14,7 +14,8 @@ seeds=()
 cd "$work" || exit 1
 mkdir new
 export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:${ASAN_OPTIONS:-} UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-"$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 "$@" \
+# a find must come again, so the seed is fixed; long runs give another -seed
+"$target" -seed=1 -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 "$@" \
 	${FUZZ_KEEP:+"-artifact_prefix=$FUZZ_KEEP/"} new "${seeds[@]}" >log 2>&1
 status=$?
 # a few lines when all is well, all of it when not

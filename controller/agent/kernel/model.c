@@ -528,6 +528,11 @@ static int feed_neigh(struct kmodel *m, const struct nlmsghdr *nlh)
 
 int kmodel_feed(struct kmodel *m, const struct nlmsghdr *nlh)
 {
+	/* the kernel pads; attributes are read up to the padded end */
+	if (nlh->nlmsg_len != NLMSG_ALIGN(nlh->nlmsg_len)) {
+		m->dropped++;
+		return 0;
+	}
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
