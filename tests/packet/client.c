@@ -2,6 +2,7 @@
 #include "dataplane/dpdk_compat.h"
 
 #include "tests/packet/client.h"
+#include "tests/packet/kernel.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -83,4 +84,26 @@ Audums__V1__DataplaneReply *client_recv(struct client *c)
 	}
 	fail_msg("no reply");
 	return NULL;
+}
+
+int client_site_setup(void **state)
+{
+	static struct site site;
+
+	memset(&site, 0, sizeof(site));
+	site.rig = rig_open(NULL);
+	kernel_site(site.rig);
+	client_serve(&site.server, site.rig);
+	client_connect(&site.server, &site.client);
+	*state = &site;
+	return 0;
+}
+
+int client_site_teardown(void **state)
+{
+	struct site *s = *state;
+
+	client_close(&s->client);
+	rig_close(s->rig);
+	return 0;
 }

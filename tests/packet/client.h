@@ -34,3 +34,13 @@ void client_send(struct client *c, const Audums__V1__DataplaneRequest *request);
 
 /* Step the server until a whole reply is here; NULL: it closed the connection. */
 Audums__V1__DataplaneReply *client_recv(struct client *c);
+
+/* kernel_site() with its API served, and a client: a cmocka fixture, *state is one of these. */
+struct site {
+	struct rig *rig;
+	struct client_server server;
+	struct client client;
+};
+
+int client_site_setup(void **state);
+int client_site_teardown(void **state);

@@ -446,3 +446,11 @@ void kernel_site(struct rig *rig)
 	kernel_attach(rig, P3, SITE_VNI2);
 	kernel_flood(rig, SITE_VNI2, SITE_VTEP2);
 }
+
+void kernel_site_hosts(struct rig *rig)
+{
+	kernel_site(rig);
+	kernel_mac_local(rig, SITE_VNI, MAC(1, 1), P1);
+	kernel_mac_local(rig, SITE_VNI, MAC(1, 2), P2);
+	kernel_mac_remote(rig, SITE_VNI, MAC(2, 1), SITE_VTEP2);
+}

@@ -97,3 +97,6 @@ void kernel_neigh_del(struct rig *rig, unsigned int port, uint32_t addr);
 #define HOP0       MAC(0xbb, 0)
 #define HOP1       MAC(0xbb, 1)
 void kernel_site(struct rig *rig);
+
+/* The site, and in SITE_VNI MAC(1, 1) at p1, MAC(1, 2) at p2 and MAC(2, 1) behind SITE_VTEP2. */
+void kernel_site_hosts(struct rig *rig);

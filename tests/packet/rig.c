@@ -308,6 +308,15 @@ bool rig_tap_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame)
 	return true;
 }
 
+void rig_drain(struct rig *rig)
+{
+	struct frame_bytes got;
+
+	for (unsigned int i = 0; i < RIG_PORTS; i++)
+		while (rig_recv(rig, i, &got) || rig_tap_recv(rig, i, &got))
+			;
+}
+
 void rig_assert_silent(struct rig *rig, const char *file, int line)
 {
 	struct frame_bytes f;

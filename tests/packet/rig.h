@@ -89,6 +89,9 @@ void rig_link(struct rig *rig, unsigned int port, bool up);
 bool rig_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame);
 bool rig_tap_recv(struct rig *rig, unsigned int port, struct frame_bytes *frame);
 
+/* Take whatever left by any port or TAP, unseen. */
+void rig_drain(struct rig *rig);
+
 /* Nothing left by any port or TAP; whatever did is shown and fails the test. */
 void rig_assert_silent(struct rig *rig, const char *file, int line);
 #define assert_silent(rig) rig_assert_silent((rig), __FILE__, __LINE__)

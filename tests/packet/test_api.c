@@ -28,35 +28,6 @@
 #include "tests/packet/kernel.h"
 #include "tests/packet/rig.h"
 
-struct site {
-	struct rig *rig;
-	struct client_server server;
-	struct client client;
-};
-
-static int setup(void **state)
-{
-	static struct site site;
-	struct site *s = &site;
-
-	memset(s, 0, sizeof(*s));
-	s->rig = rig_open(NULL);
-	kernel_site(s->rig);
-	client_serve(&s->server, s->rig);
-	client_connect(&s->server, &s->client);
-	*state = s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct site *s = *state;
-
-	client_close(&s->client);
-	rig_close(s->rig);
-	return 0;
-}
-
 #define FREE(r) audums__v1__dataplane_reply__free_unpacked((r), NULL)
 
 static Audums__V1__DataplaneReply *ask(struct client *c, int what)
@@ -85,7 +56,7 @@ static Audums__V1__DataplaneReply *ask(struct client *c, int what)
 
 static void traffic(struct rig *rig)
 {
-	struct frame_bytes f, outer, got;
+	struct frame_bytes f, outer;
 
 	kernel_mac_local(rig, SITE_VNI, MAC(1, 1), P1);
 	kernel_mac_remote(rig, SITE_VNI, MAC(2, 1), SITE_VTEP2);
@@ -104,9 +75,7 @@ static void traffic(struct rig *rig)
 	outer.data[48] ^= 0x7f; /* another VNI */
 	rig_send(rig, UP0, &outer);
 	rig_run(rig);
-	for (unsigned int i = 0; i < RIG_PORTS; i++)
-		while (rig_recv(rig, i, &got) || rig_tap_recv(rig, i, &got))
-			;
+	rig_drain(rig);
 }
 
 static void test_info(void **state)
@@ -662,7 +631,7 @@ static void test_counters_start_at_zero(void **state)
 	FREE(r);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, client_site_setup, client_site_teardown)
 
 int main(void)
 {

@@ -18,34 +18,14 @@
 #include "tests/packet/client.h"
 #include "tests/packet/kernel.h"
 
-struct site {
-	struct rig *rig;
-	struct client_server server;
-	struct client client;
-};
-
 static int setup(void **state)
 {
-	static struct site site;
-	struct site *s = &site;
+	struct site *s;
 
-	memset(s, 0, sizeof(*s));
-	s->rig = rig_open(NULL);
-	kernel_site(s->rig);
+	client_site_setup(state);
+	s = *state;
 	kernel_mac_local(s->rig, SITE_VNI, MAC(1, 1), P1);
 	kernel_mac_remote(s->rig, SITE_VNI, MAC(2, 1), SITE_VTEP2);
-	client_serve(&s->server, s->rig);
-	client_connect(&s->server, &s->client);
-	*state = s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct site *s = *state;
-
-	client_close(&s->client);
-	rig_close(s->rig);
 	return 0;
 }
 
@@ -84,7 +64,7 @@ static void capture_ask(struct client *c, struct wish w)
 /* One known frame to another site, one from there, one of an unknown segment, an ARP request. */
 static void traffic(struct rig *rig)
 {
-	struct frame_bytes f, outer, got;
+	struct frame_bytes f, outer;
 
 	frame_udp4(&f, MAC(2, 1), MAC(1, 1), 1, 2, 3, 4, 58);
 	rig_send(rig, P1, &f);
@@ -101,9 +81,7 @@ static void traffic(struct rig *rig)
 	frame_arp(&f, 1, HOP0, SITE_HOP0, MAC(0, 0), SITE_HOP0 - 1);
 	rig_send(rig, UP0, &f);
 	rig_run(rig);
-	for (unsigned int i = 0; i < RIG_PORTS; i++)
-		while (rig_recv(rig, i, &got) || rig_tap_recv(rig, i, &got))
-			;
+	rig_drain(rig);
 }
 
 /* All frames of an answer as one line each: "PORT DIRECTION LENGTH VNI REASON". */
@@ -344,7 +322,7 @@ static void test_refused(void **state)
 	assert_int_equal(seen.n, 1);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, client_site_teardown)
 
 int main(void)
 {

@@ -32,10 +32,7 @@ static int setup(void **state)
 {
 	struct rig *rig = rig_open(NULL);
 
-	kernel_site(rig);
-	kernel_mac_local(rig, SITE_VNI, A, P1);
-	kernel_mac_local(rig, SITE_VNI, B, P2);
-	kernel_mac_remote(rig, SITE_VNI, R, SITE_VTEP2);
+	kernel_site_hosts(rig);
 	*state = rig;
 	return 0;
 }

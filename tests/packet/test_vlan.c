@@ -79,6 +79,17 @@ static void tag(struct frame_bytes *f, uint16_t tpid, uint16_t tci)
 	frame_put(f, in.data + 12, in.len - 12);
 }
 
+/* The frame as a trunk brings it: tagged. */
+static void send_tagged(struct rig *rig, unsigned int port, const struct frame_bytes *f,
+	uint16_t tpid, uint16_t tci)
+{
+	struct frame_bytes in = *f;
+
+	tag(&in, tpid, tci);
+	rig_send(rig, port, &in);
+	rig_run(rig);
+}
+
 static void expect(struct rig *rig, unsigned int port, const struct frame_bytes *want)
 {
 	struct frame_bytes got;
@@ -111,7 +122,7 @@ static void overlay_send(struct rig *rig, const struct frame_bytes *inner)
 static void test_dot1q(void **state)
 {
 	struct rig *rig = *state;
-	struct frame_bytes f, in;
+	struct frame_bytes f;
 	const size_t sizes[] = {0, 4, 64, 1472};
 
 	trunks(rig);
@@ -121,10 +132,7 @@ static void test_dot1q(void **state)
 	for (unsigned int i = 0; i < 4; i++) {
 		/* to the overlay, with a priority that ends here */
 		plain(&f, R, A, sizes[i]);
-		in = f;
-		tag(&in, Q, 0xa000 | 100);
-		rig_send(rig, P1, &in);
-		rig_run(rig);
+		send_tagged(rig, P1, &f, Q, 0xa000 | 100);
 		expect_encap(rig, SITE_VNI, &f);
 		/* from it */
 		plain(&f, A, R, sizes[i]);
@@ -134,10 +142,7 @@ static void test_dot1q(void **state)
 		expect(rig, P1, &f);
 		/* to another VLAN of the segment at another port */
 		plain(&f, B, A, sizes[i]);
-		in = f;
-		tag(&in, Q, 100);
-		rig_send(rig, P1, &in);
-		rig_run(rig);
+		send_tagged(rig, P1, &f, Q, 100);
 		tag(&f, Q, 7);
 		expect(rig, P2, &f);
 	}
@@ -188,10 +193,7 @@ static void qinq(struct rig *rig, uint16_t outer)
 	assert_silent(rig);
 	/* the outer device attached too: its own frames, and no others */
 	vlan(rig, V300, KERNEL_TAP(P1), outer, 300, KERNEL_BRIDGE(SITE_VNI2));
-	in = f;
-	tag(&in, outer, 300);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	send_tagged(rig, P1, &f, outer, 300);
 	expect(rig, P3, &f);
 	expect_encap(rig, SITE_VNI2, &f);
 	assert_silent(rig);
@@ -219,7 +221,7 @@ static void test_qinq_q(void **state)
 static void test_flood(void **state)
 {
 	struct rig *rig = *state;
-	struct frame_bytes f, in, want;
+	struct frame_bytes f, want;
 
 	trunks(rig);
 	vlan(rig, V300, KERNEL_TAP(P2), AD, 300, 0);
@@ -227,10 +229,7 @@ static void test_flood(void **state)
 	kernel_attach(rig, P2, SITE_VNI); /* untagged beside tagged on one port */
 	for (unsigned int large = 0; large < 2; large++) {
 		plain(&f, MAC_BROADCAST, A, large ? 1400 : 30);
-		in = f;
-		tag(&in, Q, 100);
-		rig_send(rig, P1, &in);
-		rig_run(rig);
+		send_tagged(rig, P1, &f, Q, 100);
 		expect(rig, P2, &f);
 		want = f;
 		tag(&want, Q, 7);
@@ -273,10 +272,7 @@ static void test_refused(void **state)
 	in = f;
 	tag(&in, Q, 101);
 	rig_send(rig, P1, &in);
-	in = f;
-	tag(&in, AD, 100);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	send_tagged(rig, P1, &f, AD, 100);
 	assert_int_equal(rig_drops(rig, DROP_PORT_UNATTACHED), 1);
 	assert_int_equal(rig_drops(rig, DROP_VLAN_UNKNOWN), 2);
 	in = f;
@@ -299,10 +295,7 @@ static void test_refused(void **state)
 	/* VID 0 is a priority: untagged, or what the next tag says */
 	kernel_attach(rig, P1, SITE_VNI2);
 	kernel_mac_remote(rig, SITE_VNI2, R, SITE_VTEP2);
-	in = f;
-	tag(&in, Q, 0xe000);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	send_tagged(rig, P1, &f, Q, 0xe000);
 	expect_encap(rig, SITE_VNI2, &f);
 	in = f;
 	tag(&in, Q, 100);
@@ -320,32 +313,23 @@ static void test_learn(void **state)
 	struct rig *rig = *state;
 	struct tables *t = rig->dp->tables;
 	struct kernel_vlan down = {KERNEL_TAP(P1), Q, 100, KERNEL_BRIDGE(SITE_VNI), true};
-	struct frame_bytes f, in;
+	struct frame_bytes f;
 	uint64_t key;
 
 	trunks(rig);
 	plain(&f, R, A, 64);
-	in = f;
-	tag(&in, Q, 100);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	send_tagged(rig, P1, &f, Q, 100);
 	assert_int_equal(rig->write_n, 1);
 	assert_int_equal(rig->writes[0].op, LEARN_REPLACE);
 	assert_int_equal(rig->writes[0].ifindex, V100);
 	kernel_mac_at(rig, SITE_VNI, A, V100);
 	/* it moves to the other trunk */
-	in = f;
-	tag(&in, Q, 7);
-	rig_send(rig, P2, &in);
-	rig_run(rig);
+	send_tagged(rig, P2, &f, Q, 7);
 	assert_int_equal(rig->write_n, 2);
 	assert_int_equal(rig->writes[1].ifindex, V7);
 	kernel_mac_at(rig, SITE_VNI, A, V7);
 	/* and back; then its device goes down: withdrawn */
-	in = f;
-	tag(&in, Q, 100);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	send_tagged(rig, P1, &f, Q, 100);
 	kernel_mac_at(rig, SITE_VNI, A, V100);
 	key = fdb_key(bd_by_vni(t->bds, SITE_VNI), A);
 	assert_true(fdb_find(t->fdb, key, NULL));
@@ -357,13 +341,8 @@ static void test_learn(void **state)
 	/* the same device with another VLAN, as a dump may show it */
 	vlan(rig, V100, KERNEL_TAP(P1), Q, 200, KERNEL_BRIDGE(SITE_VNI));
 	kernel_mac_remote(rig, SITE_VNI, R, SITE_VTEP2);
-	while (rig_recv(rig, UP0, &in) || rig_recv(rig, UP1, &in) || rig_recv(rig, P1, &in) ||
-		rig_recv(rig, P2, &in))
-		;
-	in = f;
-	tag(&in, Q, 200);
-	rig_send(rig, P1, &in);
-	rig_run(rig);
+	rig_drain(rig);
+	send_tagged(rig, P1, &f, Q, 200);
 	expect_encap(rig, SITE_VNI, &f);
 	kernel_vlan_del(rig, V100);
 	kernel_vlan_del(rig, V7);
@@ -374,7 +353,7 @@ static void test_learn(void **state)
 static void test_many(void **state)
 {
 	struct rig *rig = *state;
-	struct frame_bytes f, in;
+	struct frame_bytes f;
 
 	for (int i = 1; i <= 4000; i++) {
 		kernel_segment(rig, 100000 + (uint32_t)i, SITE_LOCAL);
@@ -384,10 +363,7 @@ static void test_many(void **state)
 	assert_int_equal(rig->dp->tables->acs.tagged, 4000);
 	for (int i = 1; i <= 4000; i += 13) {
 		plain(&f, R, A, 64);
-		in = f;
-		tag(&in, Q, (uint16_t)i);
-		rig_send(rig, P1, &in);
-		rig_run(rig);
+		send_tagged(rig, P1, &f, Q, (uint16_t)i);
 		expect_encap(rig, 100000 + (uint32_t)i, &f);
 	}
 	assert_silent(rig);

@@ -156,7 +156,9 @@ def test(lab):
         if nth % 2 == 0:
             outages.append(outage(lab, began))
         assert local_mac(), "the learnt MAC is gone after kill %d" % (nth + 1)
-        time.sleep(0.05 * (nth % 4))
+        # the next kill comes at another moment of its life each time
+        until = answers.last_number + 25 * (nth % 4)
+        wait_for("more answers", lambda: answers.read() and answers.last_number >= until, 10, 0.005)
     # never a pause before a start of what had forwarded
     waits = [int(w) for w in re.findall(r"wait_ms=(\d+)", log())]
     assert max(waits) == 0, waits

@@ -117,8 +117,8 @@ int main(int argc, char **argv)
 	log_info("fake_running", "pid=%d", (int)getpid());
 	while ((rc = handover_recv_wait(fd, -1, &msg)) == 0 && msg.type == HANDOVER_PING) {
 		msg.type = HANDOVER_PONG;
-		if (getenv("AUDUMS_TEST_MUTE") == NULL)
-			(void)handover_send(fd, &msg);
+		if (getenv("AUDUMS_TEST_MUTE") == NULL && handover_send(fd, &msg) == 0)
+			log_info("fake_pong", "pid=%d", (int)getpid());
 	}
 out:
 	log_info("fake_ends", "rc=%d", rc);

@@ -231,7 +231,8 @@ def test(lab):
     holder.running(2)
     assert 3 < time.monotonic() - began < 9, time.monotonic() - began
     assert "forwarding_killed pid=%d reason=silent" % pid in lab.log_text("holder")
-    time.sleep(6.5)  # longer than a silent one would be let live
+    # more questions than a silent one would be let live for
+    wait_for("answers", lambda: lab.log_text("holder").count("fake_pong pid=%d\n" % holder.pids()[1]) > 6, 20)
     assert len(holder.pids()) == 2
     assert lab.stop(holder.process) == 0
 

@@ -20,12 +20,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,15 +76,16 @@ static pid_t frr_pid(const struct world *w, unsigned int n, const char *name)
 static void frr_stop(const struct world *w, unsigned int n, const char *name, int signo)
 {
 	const pid_t pid = frr_pid(w, n, name);
-	const uint64_t until = loop_now_ms() + 5000;
+	struct pollfd ends = {.events = POLLIN};
 
-	if (pid <= 0 || kill(pid, signo) < 0)
+	if (pid <= 0)
 		return;
-	while (kill(pid, 0) == 0) {
-		if (loop_now_ms() >= until)
-			fail_msg("%s (pid %d) does not end", name, (int)pid);
-		usleep(5000);
-	}
+	ends.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (ends.fd < 0)
+		return;
+	if (kill(pid, signo) == 0 && poll(&ends, 1, 5000) != 1)
+		fail_msg("%s (pid %d) does not end", name, (int)pid);
+	close(ends.fd);
 }
 
 /* Type lines into bgpd of our node, as an engineer would. */

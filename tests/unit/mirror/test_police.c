@@ -15,97 +15,16 @@
 #include <cmocka.h>
 
 #include "dataplane/mirror/damp.h"
-#include "dataplane/mirror/learn.h"
 #include "proto/lib/log.h"
-#include "tests/unit/mirror/msg.h"
-#include "tests/unit/mirror/world.h"
+#include "tests/unit/mirror/learn_lab.h"
 
-enum { BR = 10, VX = 11, P1 = 21, P2 = 22 }; /* ifindexes */
-enum { PORT1 = 2, PORT2 = 3 };               /* port indexes of p1 and p2 */
-
-static const struct rte_ether_addr MAC = {{2, 0xaa, 0, 0, 0, 1}};
-
-struct lab {
-	struct world w;
-	struct learn *l;
-	struct learn_write writes[8192];
-	unsigned int n_writes;
-	int accept; /* what the callback says: writes taken, or an error; 0 = all */
-	uint64_t now;
-	uint16_t bd;
-	uint32_t vtep2;
-};
-
-static int write_cb(void *ctx, const struct learn_write writes[], unsigned int n)
-{
-	struct lab *lab = ctx;
-
-	if (lab->accept < 0)
-		return lab->accept;
-	if (lab->accept > 0 && n > (unsigned int)lab->accept)
-		n = (unsigned int)lab->accept;
-	memcpy(&lab->writes[lab->n_writes], writes, n * sizeof(writes[0]));
-	lab->n_writes += n;
-	return (int)n;
-}
+static const struct rte_ether_addr MAC = LEARN_MAC;
 
 static int setup(void **state)
 {
-	struct lab *lab = calloc(1, sizeof(*lab));
-	struct learn_options o = {.write = write_cb, .ctx = lab};
-
-	world_open(&lab->w);
-	lab->l = learn_create(lab->w.m, &o);
-	assert_non_null(lab->l);
-	assert_null(learn_create(lab->w.m, &o));
-	lab->now = 1000;
-	msg_link(lab->w.m, false, BR, "br100", "bridge", 0, true);
-	msg_vxlan(lab->w.m, VX, "vx100", BR, 100, "10.0.0.1");
-	msg_link(lab->w.m, false, P1, "p1", "tun", BR, true);
-	msg_link(lab->w.m, false, P2, "p2", "tun", BR, true);
-	msg_self(lab->w.m, false, VX, &(struct rte_ether_addr){{0}}, "10.0.0.2", false);
-	lab->bd = ac_bd(&lab->w.t->acs, PORT1);
-	assert_int_not_equal(lab->bd, 0);
-	lab->vtep2 = fdb_dest(FDB_KIND_VTEP, bd_get(lab->w.t->bds, lab->bd)->flood[0]);
-	*state = lab;
+	*state = lab_open(&(struct learn_options){0});
 	return 0;
 }
-
-static int teardown(void **state)
-{
-	struct lab *lab = *state;
-
-	msg_link(lab->w.m, true, P1, "p1", "tun", 0, false);
-	msg_link(lab->w.m, true, P2, "p2", "tun", 0, false);
-	msg_link(lab->w.m, true, VX, "vx100", "vxlan", 0, false);
-	msg_link(lab->w.m, true, BR, "br100", "bridge", 0, false);
-	/* the audit forgets what is gone */
-	for (int i = 0; i < 5; i++)
-		learn_poll(lab->l, lab->now += 2000);
-	world_assert_empty(&lab->w);
-	learn_destroy(lab->l);
-	world_close(&lab->w);
-	free(lab);
-	return 0;
-}
-
-static uint32_t dest(struct lab *lab, const struct rte_ether_addr *mac)
-{
-	struct fdb_entry e;
-
-	return fdb_find(lab->w.t->fdb, fdb_key(lab->bd, mac), &e) ? e.dest : FDB_MISS;
-}
-
-static void event(struct lab *lab, const struct rte_ether_addr *mac, uint16_t port, uint32_t saw)
-{
-	struct learn_event ev = {.key = fdb_key(lab->bd, mac), .saw = saw, .ac = port};
-
-	learn_events(lab->l, &ev, 1, lab->now);
-	learn_poll(lab->l, lab->now);
-}
-
-static const uint32_t AT1 = (uint32_t)FDB_KIND_AC << 24 | PORT1;
-static const uint32_t AT2 = (uint32_t)FDB_KIND_AC << 24 | PORT2;
 
 static struct rte_ether_addr mac_n(unsigned int n)
 {
@@ -373,7 +292,7 @@ static void test_no_memory(void **state)
 	assert_int_equal(t->vteps.refs[vtep], 0);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, lab_teardown)
 
 int main(void)
 {
