@@ -14,7 +14,7 @@
 
 #include "dataplane/nodes/node.h"
 
-#define RING_END UINT16_MAX /* capture_frame.port: the rest of the ring is not used */
+#define RING_END 0 /* capture_frame.size, which no frame has: the rest of the ring is not used */
 
 struct capture *capture_create(
 	const struct capture_filter *filter, uint32_t count, unsigned int workers)
@@ -88,7 +88,7 @@ const struct capture_frame *capture_peek(struct capture *c, unsigned int worker)
 		const struct capture_frame *f = ring_at(r, r->tail);
 		const uint32_t rest = CAPTURE_RING - (uint32_t)(r->tail & (CAPTURE_RING - 1));
 
-		if (rest >= sizeof(*f) && f->port != RING_END)
+		if (rest >= sizeof(*f) && f->size != RING_END)
 			return f;
 		__atomic_store_n(&r->tail, r->tail + rest, __ATOMIC_RELEASE);
 	}
@@ -114,7 +114,7 @@ static struct capture_frame *ring_reserve(struct capture_ring *r, uint32_t size,
 	if (at + size - tail > CAPTURE_RING)
 		return NULL;
 	if (at != r->head && rest >= sizeof(struct capture_frame))
-		ring_at(r, r->head)->port = RING_END;
+		ring_at(r, r->head)->size = RING_END;
 	*new_head = at + size;
 	return ring_at(r, at);
 }

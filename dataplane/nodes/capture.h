@@ -41,8 +41,8 @@ struct capture_filter {
 
 /* A frame in a ring; its first octets follow, then padding to 8. */
 struct capture_frame {
-	uint32_t size; /* octets up to the next one */
-	uint16_t port; /* UINT16_MAX: no frame, go on at the ring's begin */
+	uint32_t size; /* octets up to the next one; 0: no frame, go on at the ring's begin */
+	uint16_t port; /* where it came in or goes out */
 	uint8_t where; /* one of enum capture_where */
 	uint8_t drop;  /* enum drop_reason with CAPTURE_DROP */
 	uint32_t length;

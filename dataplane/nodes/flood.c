@@ -45,6 +45,7 @@ static unsigned int copies_small(
 			rte_prefetch0(rte_pktmbuf_mtod(copies[i + 1], void *));
 		copy->data_len = len;
 		copy->pkt_len = len;
+		copy->port = m->port;
 		rte_memcpy(rte_pktmbuf_mtod(copy, void *), data, len);
 		*node_meta(copy) = *node_meta(m);
 	}
@@ -70,6 +71,7 @@ static struct rte_mbuf *copy_shared(struct worker *w, struct rte_mbuf *m, bool h
 	head->next = rest;
 	head->nb_segs = (uint16_t)(rest->nb_segs + 1);
 	head->pkt_len = rest->pkt_len;
+	head->port = m->port;
 	*node_meta(head) = *node_meta(m);
 	return head;
 }

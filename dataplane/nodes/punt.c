@@ -47,9 +47,9 @@ static uint16_t punt(struct rte_graph *graph, struct rte_node *node, void **objs
 		if (likely(reason == DROP_COUNT) &&
 			unlikely(!policer_take(&w->policers[port], class, now)))
 			reason = punt_class_drop(class);
-		stat_add(&counts[class + (reason != DROP_COUNT ? PUNT_CLASSES : 0)], 1);
 		if (reason == DROP_COUNT && unlikely(w->ports[port]->tap.fd < 0))
 			reason = DROP_PUNT_TAP_FULL;
+		stat_add(&counts[class + (reason != DROP_COUNT ? PUNT_CLASSES : 0)], 1);
 		if (unlikely(reason != DROP_COUNT)) {
 			stat_add(&w->punts[port].drops, 1);
 			rte_node_enqueue_x1(graph, node, node_drop(w, node, m, reason), m);

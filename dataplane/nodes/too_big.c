@@ -91,6 +91,7 @@ static void too_big_one(
 	}
 	to->data_len = icmp_too_big_len(&a);
 	to->pkt_len = to->data_len;
+	to->port = m->port;
 	icmp_too_big_write(&a, frame, rte_pktmbuf_mtod(to, uint8_t *));
 	/* the frame may have had the tags of its way out already: the answer goes another way */
 	if (a.l3 > RTE_ETHER_HDR_LEN)
