@@ -184,8 +184,6 @@ void dataplane_port_link(struct dataplane *dp, struct port *port)
 	if (ret < 0)
 		log_error("port_link_tables", "port=%s error=%s", port->spec.name, strerror(-ret));
 	mirror_port_changed(dp->mirror, port->id);
-	if (!port->link_up && dp->learn != NULL && port->spec.role == PORT_ROLE_ACCESS)
-		learn_port_down(dp->learn, port->id);
 	mirror_settle(dp->mirror);
 	if (dp->options.tap_set != NULL && port->spec.backend == PORT_BACKEND_ETHDEV)
 		dp->options.tap_set(dp->options.ctx, port);

@@ -18,6 +18,7 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 
+#include "dataplane/port/octets.h"
 #include "dataplane/port/offload.h"
 #include "dataplane/port/tapdev.h"
 
@@ -83,11 +84,6 @@ static void packet_flush(const struct holder_port *port)
 			errno != EINTR)
 			break;
 	}
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
 /* True for UDP to the VXLAN port, and for later fragments of any UDP, of which nobody can tell. */

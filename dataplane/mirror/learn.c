@@ -63,12 +63,6 @@ void learn_destroy(struct learn *l)
 	free(l);
 }
 
-void learn_confirmed(struct learn *l, struct mac *e)
-{
-	(void)l;
-	e->tries = 0;
-}
-
 void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t ac, bool kernel_too)
 {
 	uint32_t next;
@@ -250,7 +244,9 @@ static void event_take(struct learn *l, const struct learn_event *ev)
 	want = fdb_dest(FDB_KIND_AC, ev->ac);
 	if (was == want)
 		return; /* several frames before the first event was taken */
-	if (was != ev->saw) {
+	/* The kernel has said otherwise since (D17), unless it says nothing of the MAC any more:
+	 * where it comes from withdrew it before its one frame here was told of. */
+	if (was != ev->saw && was != FDB_MISS) {
 		l->stats.stale++;
 		return;
 	}

@@ -315,7 +315,6 @@ static void master_entry(
 	e = MAC(m, index);
 	if (e->lac != AC_NONE) {
 		if (k->ac == e->lac) {
-			learn_confirmed(m->learn, e);
 			e->lac = AC_NONE;
 			e->tries = 0;
 		} else if (k->ac == AC_NONE || !ext) {

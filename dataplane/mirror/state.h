@@ -217,7 +217,6 @@ struct mirror {
 	uint64_t full_at;      /* ms: look at both again */
 	uint64_t resolve_at;   /* ms */
 	uint64_t audit_at;     /* ms: the next look at the kernel's FDB; 0 = not fixed yet */
-	uint64_t audit_sweeps; /* stats.sweeps when it began */
 	uint64_t fdb_changes;  /* entries that were news */
 	bool auditing;
 };
@@ -319,5 +318,4 @@ int resolve_poll(struct mirror *m, uint64_t now_ms);
 
 /* learn.c, called from macs.c and links.c; l may be NULL */
 void learn_withdraw(struct learn *l, uint32_t bridge, uint16_t ac, bool kernel_too);
-void learn_confirmed(struct learn *l, struct mac *e);
 void learn_found(struct learn *l, uint32_t mac); /* the kernel has an extern_learn entry */

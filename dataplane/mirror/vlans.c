@@ -195,6 +195,8 @@ void vlans_retry(struct mirror *m)
 
 void vlans_finish(struct mirror *m)
 {
+	if (m->derive_failed)
+		return; /* the tables' older list still names them */
 	while (m->n_dead_acs > 0)
 		ac_del(&m->t->acs, m->dead_acs[--m->n_dead_acs]);
 }

@@ -7,6 +7,8 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "dataplane/port/octets.h"
+
 #define PORT_BGP          179
 #define PORT_BFD          3784
 #define PORT_BFD_ECHO     3785
@@ -39,16 +41,6 @@ struct parsed {
 	uint8_t tcp_flags;
 	const uint8_t *bfd; /* BFD_LEN octets, or NULL: cut short */
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
 
 static void parse_l4(struct parsed *p, uint8_t proto, const uint8_t *l4, uint32_t len)
 {

@@ -7,6 +7,8 @@
 #include <rte_ether.h>
 #include <rte_ip.h>
 
+#include "dataplane/port/octets.h"
+
 #define IP4_MTU_MIN       68   /* RFC 791 section 3.2 */
 #define IP6_MTU_MIN       1280 /* RFC 8200 section 5 */
 #define IP4_ANSWER_MAX    576  /* RFC 1812 section 4.3.2.3 */
@@ -26,28 +28,6 @@
 #define EXT_ROUTING       43
 #define EXT_FRAGMENT      44
 #define EXT_DESTINATION   60
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-/* Fold, complement and store a sum that is in network order already. */
-static void sum_store(uint8_t *p, uint32_t sum)
-{
-	uint16_t folded;
-
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	folded = (uint16_t)~sum;
-	memcpy(p, &folded, sizeof(folded));
-}
 
 /* Errors, and what is unassigned, are not answered: only the queries and their replies are. */
 static bool icmp4_is_error(uint8_t type)
@@ -181,18 +161,18 @@ static void ip4_write(const struct icmp_answer *a, const uint8_t *ip, uint8_t *t
 	to[9] = IPPROTO_ICMP;
 	memcpy(to + 12, ip + 16, 4);
 	memcpy(to + 16, ip + 12, 4);
-	sum_store(to + 10, rte_raw_cksum(to, sizeof(struct rte_ipv4_hdr)));
+	sum_store(to + 10, sum_add(0, to, sizeof(struct rte_ipv4_hdr)), false);
 	icmp[0] = ICMP4_UNREACHABLE;
 	icmp[1] = ICMP4_FRAG_NEEDED;
 	put16(icmp + 6, a->mtu);
 	memcpy(icmp + ICMP_LEN, ip, a->quote);
-	sum_store(icmp + 2, rte_raw_cksum(icmp, (size_t)ICMP_LEN + a->quote));
+	sum_store(icmp + 2, sum_add(0, icmp, (size_t)ICMP_LEN + a->quote), false);
 }
 
 static void ip6_write(const struct icmp_answer *a, const uint8_t *ip, uint8_t *to)
 {
 	uint8_t *icmp = to + sizeof(struct rte_ipv6_hdr);
-	uint32_t sum;
+	uint64_t sum;
 
 	memset(to, 0, sizeof(struct rte_ipv6_hdr) + ICMP_LEN);
 	to[0] = 0x60;
@@ -204,11 +184,9 @@ static void ip6_write(const struct icmp_answer *a, const uint8_t *ip, uint8_t *t
 	icmp[0] = ICMP6_TOO_BIG;
 	put16(icmp + 6, a->mtu);
 	memcpy(icmp + ICMP_LEN, ip, a->quote);
-	/* addresses, length and next header, then the message (RFC 4443 section 2.3) */
-	sum = (uint32_t)rte_raw_cksum(to + 8, 32) +
-	      rte_cpu_to_be_16((uint16_t)(ICMP_LEN + a->quote)) + rte_cpu_to_be_16(IPPROTO_ICMPV6) +
-	      rte_raw_cksum(icmp, (size_t)ICMP_LEN + a->quote);
-	sum_store(icmp + 2, sum);
+	/* the pseudo header, then the message (RFC 4443 section 2.3) */
+	sum = sum_pseudo(to, true, IPPROTO_ICMPV6, (uint32_t)ICMP_LEN + a->quote);
+	sum_store(icmp + 2, sum_add(sum, icmp, (size_t)ICMP_LEN + a->quote), false);
 }
 
 void icmp_too_big_write(const struct icmp_answer *a, const uint8_t *frame, uint8_t *to)

@@ -8,6 +8,7 @@
 #include <rte_ip.h>
 
 #include "dataplane/nodes/flow.h"
+#include "dataplane/port/octets.h"
 #include "dataplane/tables/vtep.h"
 
 #define REMEMBER_S   2
@@ -15,11 +16,6 @@
 #define FRAG6_HLEN   8
 #define FRAG6_OFFSET 0xfff8
 #define FRAG6_MORE   1
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 /* Where UDP begins, whether this is a fragment, and of what. */
 struct udp_at {

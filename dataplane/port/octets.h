@@ -1,6 +1,5 @@
 /*
- * Numbers in network order and the Internet checksum (RFC 1071), for this folder's code that works
- * on octets: offload.c and coalesce.c.
+ * Numbers in network order and the Internet checksum (RFC 1071), for code that works on octets.
  *
  * A sum is kept in the machine's byte order: its fold, stored as it is, is right on either kind of
  * machine. Pieces that are added must begin at an even offset of what is summed.

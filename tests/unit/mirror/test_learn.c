@@ -115,6 +115,21 @@ static void test_kernel_decides(void **state)
 	assert_int_equal(dest(lab, &MAC), FDB_MISS);
 }
 
+/* A workload that moves announces itself by one frame; the site it left may withdraw it before that
+ * is told of. Then nothing speaks against the frame. */
+static void test_withdrawn_meanwhile(void **state)
+{
+	struct lab *lab = *state;
+
+	msg_self(lab->w.m, false, VX, &MAC, "10.0.0.2", true);
+	msg_master(lab->w.m, false, BR, VX, &MAC, true);
+	msg_master(lab->w.m, true, BR, VX, &MAC, true);
+	assert_int_equal(dest(lab, &MAC), FDB_MISS);
+	event(lab, &MAC, PORT1, lab->vtep2);
+	assert_int_equal(dest(lab, &MAC), AT1);
+	assert_write(lab, 0, LEARN_REPLACE, P1);
+}
+
 /* A write that waits when the kernel says that the MAC is remote is not sent any more: no frame was
  * received after that. */
 static void test_kernel_decides_while_waiting(void **state)
@@ -379,6 +394,7 @@ int main(void)
 		T(test_new),
 		T(test_unconfirmed),
 		T(test_kernel_decides),
+		T(test_withdrawn_meanwhile),
 		T(test_kernel_decides_while_waiting),
 		T(test_own_echo),
 		T(test_age),
