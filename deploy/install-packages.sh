@@ -92,7 +92,11 @@ main() {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--check) check=yes ;;
-		--with) section=${2:?$1 needs a value}; shift ;;
+		--with)
+			section=${2:?$1 needs a value}
+			grep -qxF "[$section]" "$list" || die "no section $section in $list"
+			shift
+			;;
 		*) die "unknown option $1" ;;
 		esac
 		shift

@@ -57,7 +57,7 @@ PY
 run_suite() {
 	local dir=$root/$1 suite=$2 log=$root/$1/meson-logs/testlog-$2.json status name seconds word
 	local jobs=2 n=0
-	# a test in the fabric has the machine for itself: it measures time
+	# one test of the fabric at a time: it measures time (what is built beside it yields to it)
 	[ "$suite" = fabric ] && jobs=1
 	step "$1: $suite tests"
 	rm -f "$log"
@@ -95,11 +95,17 @@ run_suite() {
 # wrong here goes wrong again, and is said, when the build is asked for.
 beside=
 build_beside() {
+	set -m # a process group of its own, which can be ended as a whole
 	(
 		renice -n 19 $BASHPID
 		JOBS=1 build "$@"
 	) >/dev/null 2>&1 &
 	beside=$!
+	set +m
+}
+trap beside_end EXIT
+beside_end() {
+	[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null
 }
 beside_wait() {
 	[ -z "$beside" ] || wait "$beside"
@@ -122,6 +128,11 @@ for arg; do
 	*) fail "unknown option $arg"; usage >&2; exit 64 ;;
 	esac
 done
+
+if [ $fast = yes ] && [ ${#suites[@]} -eq 0 ]; then
+	fail "--fast leaves the fuzz targets out: there is nothing to run"
+	exit 64
+fi
 
 need_machine 2000 || stop "the tests need more than this machine gives"
 "$root/deploy/install-packages.sh" >&2 || stop "packages are missing"

@@ -81,11 +81,12 @@ audums_sent() {
 
 # every frame must have left
 audums_check() {
-	local line
+	local c=$1 line
 	ask count
 	line=$(answer 10 'sent *')
 	set -- $line
-	[ $# = 2 ] || { fail "audums dropped frames in case $1: $line"; return 1; }
+	[ $# -gt 0 ] || { fail "audums did not answer in case $c"; return 1; }
+	[ $# = 2 ] || { fail "audums dropped frames in case $c: $line"; return 1; }
 }
 
 # "node cycles ... sent frames" as cycles a frame

@@ -53,11 +53,11 @@ case ,$peers, in
 *,ovs,* | *,testpmd,*) "$root/deploy/install-packages.sh" --with bench || exit 1 ;;
 esac
 
-work=$(mktemp -d /tmp/audums-bench-XXXXXX)
 ns=audums-bench-$$
 last=$(($(nproc) - 1)) # forwards; the others' main threads stay off it
 hugepages=$(cat /proc/sys/vm/nr_hugepages)
 tsc=$("$bench" tsc 2>/dev/null) || { fail "cannot start DPDK"; exit 1; }
+work=$(mktemp -d /tmp/audums-bench-XXXXXX)
 . "$here/peers.sh"
 
 down() {

@@ -114,6 +114,23 @@ static void answer_queue(struct show *s, const Audums__V1__DataplaneReply *reply
 	s->bytes += a->bytes;
 }
 
+/* Nobody waits for the answer any more: the node need not go on. When its queue is full it is told
+ * with its next reply. */
+static void node_cancel(struct controller *c, const char *name, uint64_t id)
+{
+	Audums__V1__ControllerMessage m = AUDUMS__V1__CONTROLLER_MESSAGE__INIT;
+	Audums__V1__Query query = AUDUMS__V1__QUERY__INIT;
+	const struct node *node = nodes_get(c->nodes, name);
+
+	if (!node || !node->call)
+		return;
+	query.id = id;
+	query.cancel = true;
+	m.body_case = AUDUMS__V1__CONTROLLER_MESSAGE__BODY_QUERY;
+	m.query = &query;
+	(void)rpc_send(node->call, &m.base);
+}
+
 void shows_reply(struct shows *shows, const char *node, const Audums__V1__QueryReply *reply)
 {
 	struct show *s = shows->list;
@@ -121,8 +138,11 @@ void shows_reply(struct shows *shows, const char *node, const Audums__V1__QueryR
 	while (s && (s->id != reply->id || s->ended || s->complete))
 		s = s->next;
 	/* a client that has gone, or an id that was never given to this node */
-	if (!s || strcmp(s->node, node))
+	if (!s || strcmp(s->node, node)) {
+		if (!*reply->error && reply->dataplane && reply->dataplane->more)
+			node_cancel(shows->c, node, reply->id);
 		return;
+	}
 	if (*reply->error) {
 		char why[300];
 
@@ -288,23 +308,6 @@ static void show_free(struct show *s)
 	free(s);
 }
 
-/* The client has gone before the answer was whole: the node need not go on. */
-static void node_cancel(const struct show *s)
-{
-	Audums__V1__ControllerMessage m = AUDUMS__V1__CONTROLLER_MESSAGE__INIT;
-	Audums__V1__Query query = AUDUMS__V1__QUERY__INIT;
-	const struct node *node = nodes_get(s->shows->c->nodes, s->node);
-
-	if (!node || !node->call)
-		return;
-	query.id = s->id;
-	query.cancel = true;
-	m.body_case = AUDUMS__V1__CONTROLLER_MESSAGE__BODY_QUERY;
-	m.query = &query;
-	/* when its queue is full the question ends by its own time */
-	(void)rpc_send(node->call, &m.base);
-}
-
 void show_done(struct rpc_call *call, const struct rpc_status *status)
 {
 	struct show *s = rpc_call_data(call);
@@ -312,7 +315,7 @@ void show_done(struct rpc_call *call, const struct rpc_status *status)
 	if (!s)
 		return;
 	if (!s->complete)
-		node_cancel(s);
+		node_cancel(s->shows->c, s->node, s->id);
 	show_free(s);
 }
 

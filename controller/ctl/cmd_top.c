@@ -260,6 +260,7 @@ static int rounds(struct topping *t)
 		if (shown) {
 			top_look_free(&before);
 			before = now;
+			now = (struct top_look){0};
 		}
 		exit_code = look(t, &now);
 		if (exit_code)
@@ -270,8 +271,7 @@ static int rounds(struct topping *t)
 			break;
 	}
 	top_look_free(&before);
-	if (shown && !exit_code)
-		top_look_free(&now);
+	top_look_free(&now);
 	return exit_code;
 }
 

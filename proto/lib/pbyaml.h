@@ -3,9 +3,10 @@
  *
  * The loader is strict and goes on after an error, so that all errors of a file come at once, each
  * with its place: unknown fields (with the nearest name), wrong types, numbers out of range,
- * unknown enum values, duplicate keys, fields that only the controller sets (output_only), invalid
- * UTF-8. Enum values are taken in any case, with or without the enum's prefix. Aliases and tags are
- * refused. Limits: PBYAML_MAX_BYTES, PBYAML_MAX_NODES, PBYAML_MAX_DEPTH.
+ * unknown enum values, duplicate keys, invalid UTF-8. Fields that only the controller sets
+ * (output_only) are passed over. Enum values are taken in any case, with or without the enum's
+ * prefix. Aliases and tags are refused. Limits: PBYAML_MAX_BYTES, PBYAML_MAX_NODES,
+ * PBYAML_MAX_DEPTH.
  *
  * Only the form of the text is judged here; the rules of the schema are rules.h.
  */

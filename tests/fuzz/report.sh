@@ -7,7 +7,7 @@
 #   --seconds N    each target's time (default 30)
 #   --build DIR    the build (default build-fuzz-cov, made when missing)
 #   --corpus DIR   where found inputs are kept (default DIR of the build, /found)
-#   --blind        without the mutators that know frames and netlink, from an empty directory
+#   --blind        without the mutators that know frames and netlink, and without seeds
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=30 build=$root/build-fuzz-cov found= blind=no targets=()
@@ -56,6 +56,7 @@ parsers() {
 	esac
 }
 
+export ASAN_OPTIONS=abort_on_error=0:${ASAN_OPTIONS:-} UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 total=0 failed=0
 for t in "${targets[@]}"; do
 	exe=$build/tests/fuzz/fuzz_$t
@@ -65,8 +66,10 @@ for t in "${targets[@]}"; do
 	[ $blind = no ] || { keep=$(mktemp -d); export FUZZ_BLIND=1; }
 	mkdir -p "$keep" "$found"
 	seeds=()
-	[ -d "$root/tests/fuzz/corpus/$t" ] && seeds+=("$root/tests/fuzz/corpus/$t")
-	[ "$t" = intent ] && seeds+=("$root/topology")
+	if [ $blind = no ]; then
+		[ -d "$root/tests/fuzz/corpus/$t" ] && seeds+=("$root/tests/fuzz/corpus/$t")
+		[ "$t" = intent ] && seeds+=("$root/topology")
+	fi
 	max=8192
 	case $t in graph | agent) max=16384 ;; mirror) max=24576 ;; esac
 	log=$build/fuzz-$t.log
@@ -74,6 +77,7 @@ for t in "${targets[@]}"; do
 		-rss_limit_mb=3000 -print_final_stats=1 -max_len=$max "$keep" ${seeds[@]+"${seeds[@]}"}) >"$log" 2>&1; then
 		echo "fuzz_$t FAILED, see $log"
 		failed=1
+		[ $blind = no ] || rm -rf "$keep"
 		continue
 	fi
 	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")

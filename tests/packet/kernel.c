@@ -454,3 +454,25 @@ void kernel_site_hosts(struct rig *rig)
 	kernel_mac_local(rig, SITE_VNI, MAC(1, 2), P2);
 	kernel_mac_remote(rig, SITE_VNI, MAC(2, 1), SITE_VTEP2);
 }
+
+void expect_encap(struct rig *rig, unsigned int uplink, const uint8_t hop[6], uint32_t vtep,
+	uint32_t vni, const struct frame_bytes *inner)
+{
+	struct frame_bytes got, want;
+
+	assert_true(rig_recv(rig, uplink, &got));
+	assert_true(got.len >= 50);
+	assert_true(frame_get16(&got, 34) >= 49152);
+	frame_encap(
+		&want, hop, rig_mac(uplink), SITE_LOCAL, vtep, frame_get16(&got, 34), vni, inner);
+	assert_frame(&got, &want);
+	assert_int_equal(frame_checksum(got.data + 14, 20), 0);
+}
+
+void expect_plain(struct rig *rig, unsigned int port, const struct frame_bytes *want)
+{
+	struct frame_bytes got;
+
+	assert_true(rig_recv(rig, port, &got));
+	assert_frame(&got, want);
+}

@@ -100,3 +100,11 @@ void kernel_site(struct rig *rig);
 
 /* The site, and in SITE_VNI MAC(1, 1) at p1, MAC(1, 2) at p2 and MAC(2, 1) behind SITE_VTEP2. */
 void kernel_site_hosts(struct rig *rig);
+
+/* VXLAN of a segment with this inner frame, octet for octet, must have left by an uplink; only the
+ * UDP source port is taken from what did. */
+void expect_encap(struct rig *rig, unsigned int uplink, const uint8_t hop[6], uint32_t vtep,
+	uint32_t vni, const struct frame_bytes *inner);
+
+/* This frame must have left by a port. */
+void expect_plain(struct rig *rig, unsigned int port, const struct frame_bytes *want);

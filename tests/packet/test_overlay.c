@@ -42,29 +42,6 @@ static void tenant_frame(
 	frame_udp4(f, dst, src, IP4(192, 168, 7, 1), IP4(192, 168, 7, 2), 1111, 2222, payload);
 }
 
-/* What must leave by an uplink; the UDP source port is taken from what did. */
-static void expect_encap(struct rig *rig, unsigned int uplink, const uint8_t hop[6], uint32_t vtep,
-	uint32_t vni, const struct frame_bytes *inner)
-{
-	struct frame_bytes got, want;
-
-	assert_true(rig_recv(rig, uplink, &got));
-	assert_true(got.len >= 50);
-	assert_true(frame_get16(&got, 34) >= 49152);
-	frame_encap(
-		&want, hop, rig_mac(uplink), SITE_LOCAL, vtep, frame_get16(&got, 34), vni, inner);
-	assert_frame(&got, &want);
-	assert_int_equal(frame_checksum(got.data + 14, 20), 0);
-}
-
-static void expect_plain(struct rig *rig, unsigned int port, const struct frame_bytes *want)
-{
-	struct frame_bytes got;
-
-	assert_true(rig_recv(rig, port, &got));
-	assert_frame(&got, want);
-}
-
 /* A frame as VTEP `vtep` would send it to us. */
 static void overlay_send(struct rig *rig, unsigned int uplink, const uint8_t hop[6], uint32_t vtep,
 	uint32_t vni, const struct frame_bytes *inner)

@@ -87,12 +87,6 @@ static unsigned int count(struct rig *rig, unsigned int port)
 	return n;
 }
 
-static void drain(struct rig *rig)
-{
-	for (unsigned int i = 0; i < RIG_PORTS; i++)
-		count(rig, i);
-}
-
 static uint32_t bd_vni(void *ctx, uint16_t bd)
 {
 	const struct rig *rig = ctx;
@@ -128,11 +122,11 @@ static void test_port(void **state)
 			if (other != k)
 				send_kind(rig, P1, kinds[other], A, 5);
 		assert_int_equal(count(rig, P2), 10);
-		drain(rig);
+		rig_drain(rig);
 		send_kind(rig, P2, kinds[k], B, BURST + MORE);
 		assert_int_equal(count(rig, P1), BURST + MORE);
 		assert_int_equal(rig_drops_all(rig), MORE);
-		drain(rig);
+		rig_drain(rig);
 		rig_close(rig);
 	}
 }
@@ -156,7 +150,7 @@ static void test_segment(void **state)
 		assert_int_equal(rig_drops(rig, reasons[k]), MORE);
 		assert_int_equal(s[k], BURST);
 		assert_int_equal(s[STORM_CLASSES + k], MORE);
-		drain(rig);
+		rig_drain(rig);
 		/* what comes by the overlay has its own tokens, as many */
 		send_overlay(rig, SITE_VNI, kinds[k], BURST + MORE);
 		assert_int_equal(count(rig, P1), BURST);
@@ -182,7 +176,7 @@ static void test_port_before_segment(void **state)
 	assert_int_equal(count(rig, P2), BURST);
 	send_kind(rig, P2, MULTICAST, B, BURST);
 	assert_int_equal(count(rig, P1), BURST);
-	drain(rig);
+	rig_drain(rig);
 	rig_close(rig);
 }
 
@@ -195,7 +189,7 @@ static void test_known_is_free(void **state)
 	segment_limit(rig, SITE_VNI, &tiny);
 	for (int k = 0; k < STORM_CLASSES; k++)
 		send_kind(rig, P1, kinds[k], A, BURST + 1);
-	drain(rig);
+	rig_drain(rig);
 	memset(&rig->worker->segments[bd], 0, sizeof(rig->worker->segments[bd]));
 	send_kind(rig, P1, B, A, 500);
 	assert_int_equal(count(rig, P2), 500);
@@ -247,7 +241,7 @@ static void test_by_vni(void **state)
 	segment_limit(rig, SITE_VNI2, &tiny); /* all of it at once: 10010 is not said any more */
 	send_kind(rig, P1, MAC_BROADCAST, A, BURST + MORE);
 	assert_int_equal(count(rig, P2), BURST + MORE);
-	drain(rig);
+	rig_drain(rig);
 	rig_close(rig);
 }
 
@@ -264,13 +258,13 @@ static void test_defaults(void **state)
 		send_kind(rig, P1, MAC_BROADCAST, A, 500);
 		sent += 500;
 		came += count(rig, P2);
-		drain(rig);
+		rig_drain(rig);
 	}
 	assert_int_equal(came, sent);
 	assert_int_equal(rig_drops_all(rig), 0);
 	for (unsigned int i = 0; i < 20; i++) {
 		send_kind(rig, P1, MAC_BROADCAST, A, 500);
-		drain(rig);
+		rig_drain(rig);
 	}
 	assert_true(rig_drops(rig, DROP_STORM_BROADCAST) > 0);
 	rig_close(rig);

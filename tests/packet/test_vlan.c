@@ -90,27 +90,6 @@ static void send_tagged(struct rig *rig, unsigned int port, const struct frame_b
 	rig_run(rig);
 }
 
-static void expect(struct rig *rig, unsigned int port, const struct frame_bytes *want)
-{
-	struct frame_bytes got;
-
-	assert_true(rig_recv(rig, port, &got));
-	assert_frame(&got, want);
-}
-
-/* What left by UP0 is VXLAN to VTEP 2 with this inner frame. */
-static void expect_encap(struct rig *rig, uint32_t vni, const struct frame_bytes *inner)
-{
-	struct frame_bytes got, want;
-
-	assert_true(rig_recv(rig, UP0, &got));
-	assert_int_equal(got.len, inner->len + 50);
-	assert_int_equal(frame_get32(&got, 46) >> 8, vni);
-	frame_reset(&want);
-	frame_put(&want, got.data + 50, got.len - 50);
-	assert_frame(&want, inner);
-}
-
 static void overlay_send(struct rig *rig, const struct frame_bytes *inner)
 {
 	struct frame_bytes f;
@@ -133,18 +112,18 @@ static void test_dot1q(void **state)
 		/* to the overlay, with a priority that ends here */
 		plain(&f, R, A, sizes[i]);
 		send_tagged(rig, P1, &f, Q, 0xa000 | 100);
-		expect_encap(rig, SITE_VNI, &f);
+		expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI, &f);
 		/* from it */
 		plain(&f, A, R, sizes[i]);
 		overlay_send(rig, &f);
 		tag(&f, Q, 100);
 		rig_run(rig);
-		expect(rig, P1, &f);
+		expect_plain(rig, P1, &f);
 		/* to another VLAN of the segment at another port */
 		plain(&f, B, A, sizes[i]);
 		send_tagged(rig, P1, &f, Q, 100);
 		tag(&f, Q, 7);
-		expect(rig, P2, &f);
+		expect_plain(rig, P2, &f);
 	}
 	assert_silent(rig);
 	assert_int_equal(rig_drops_all(rig), 0);
@@ -167,13 +146,13 @@ static void qinq(struct rig *rig, uint16_t outer)
 	tag(&in, outer, 300);
 	rig_send(rig, P1, &in);
 	rig_run(rig);
-	expect_encap(rig, SITE_VNI, &f);
+	expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI, &f);
 	plain(&f, A, R, 1472);
 	overlay_send(rig, &f);
 	tag(&f, Q, 5);
 	tag(&f, outer, 300);
 	rig_run(rig);
-	expect(rig, P1, &f);
+	expect_plain(rig, P1, &f);
 	assert_int_equal(rig_drops_all(rig), 0);
 	/* another inner VID, the outer one alone, the other TPID outside */
 	plain(&f, R, A, 64);
@@ -194,8 +173,8 @@ static void qinq(struct rig *rig, uint16_t outer)
 	/* the outer device attached too: its own frames, and no others */
 	vlan(rig, V300, KERNEL_TAP(P1), outer, 300, KERNEL_BRIDGE(SITE_VNI2));
 	send_tagged(rig, P1, &f, outer, 300);
-	expect(rig, P3, &f);
-	expect_encap(rig, SITE_VNI2, &f);
+	expect_plain(rig, P3, &f);
+	expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI2, &f);
 	assert_silent(rig);
 	/* without the outer device the inner one is nothing */
 	kernel_vlan_del(rig, V300);
@@ -230,15 +209,15 @@ static void test_flood(void **state)
 	for (unsigned int large = 0; large < 2; large++) {
 		plain(&f, MAC_BROADCAST, A, large ? 1400 : 30);
 		send_tagged(rig, P1, &f, Q, 100);
-		expect(rig, P2, &f);
+		expect_plain(rig, P2, &f);
 		want = f;
 		tag(&want, Q, 7);
-		expect(rig, P2, &want);
+		expect_plain(rig, P2, &want);
 		want = f;
 		tag(&want, Q, 5);
 		tag(&want, AD, 300);
-		expect(rig, P2, &want);
-		expect_encap(rig, SITE_VNI, &f);
+		expect_plain(rig, P2, &want);
+		expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI, &f);
 		assert_true(rig_recv(rig, UP1, &want));
 		/* from the overlay: to all here, the last copy is tagged too */
 		plain(&f, MAC_BROADCAST, R, large ? 1400 : 30);
@@ -246,15 +225,15 @@ static void test_flood(void **state)
 		rig_run(rig);
 		want = f;
 		tag(&want, Q, 100);
-		expect(rig, P1, &want);
-		expect(rig, P2, &f);
+		expect_plain(rig, P1, &want);
+		expect_plain(rig, P2, &f);
 		want = f;
 		tag(&want, Q, 7);
-		expect(rig, P2, &want);
+		expect_plain(rig, P2, &want);
 		want = f;
 		tag(&want, Q, 5);
 		tag(&want, AD, 300);
-		expect(rig, P2, &want);
+		expect_plain(rig, P2, &want);
 		assert_silent(rig);
 	}
 	assert_int_equal(rig_drops_all(rig), 0);
@@ -296,13 +275,13 @@ static void test_refused(void **state)
 	kernel_attach(rig, P1, SITE_VNI2);
 	kernel_mac_remote(rig, SITE_VNI2, R, SITE_VTEP2);
 	send_tagged(rig, P1, &f, Q, 0xe000);
-	expect_encap(rig, SITE_VNI2, &f);
+	expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI2, &f);
 	in = f;
 	tag(&in, Q, 100);
 	tag(&in, Q, 0xe000);
 	rig_send(rig, P1, &in);
 	rig_run(rig);
-	expect_encap(rig, SITE_VNI, &f);
+	expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI, &f);
 	assert_silent(rig);
 	assert_int_equal(rig_drops_all(rig), 9);
 }
@@ -343,7 +322,7 @@ static void test_learn(void **state)
 	kernel_mac_remote(rig, SITE_VNI, R, SITE_VTEP2);
 	rig_drain(rig);
 	send_tagged(rig, P1, &f, Q, 200);
-	expect_encap(rig, SITE_VNI, &f);
+	expect_encap(rig, UP0, HOP0, SITE_VTEP2, SITE_VNI, &f);
 	kernel_vlan_del(rig, V100);
 	kernel_vlan_del(rig, V7);
 	assert_int_equal(t->acs.tagged, 0);
@@ -364,7 +343,7 @@ static void test_many(void **state)
 	for (int i = 1; i <= 4000; i += 13) {
 		plain(&f, R, A, 64);
 		send_tagged(rig, P1, &f, Q, (uint16_t)i);
-		expect_encap(rig, 100000 + (uint32_t)i, &f);
+		expect_encap(rig, UP0, HOP0, SITE_VTEP2, 100000 + (uint32_t)i, &f);
 	}
 	assert_silent(rig);
 	assert_int_equal(rig_drops_all(rig), 0);

@@ -6,8 +6,8 @@ r"""kill -9 of the forwarding process under traffic: back from the kernel's stat
                       \ br100 vx100                      vx100 10.100.0.2, 02:..:02
                        up0 172.16.12.0 ---- veth ------- up0 172.16.12.1
 
-w1 sends a numbered datagram every 2 ms, far answers each. After each kill answers must come again, and the
-dataplane's tables must be what they were: neighbour, route, VTEP, flood list, both MACs. Half of the kills
+w1 sends a numbered datagram every 2 ms, far answers each. After each kill answers must come again, which takes
+neighbour, route, VTEP and both MACs, and the kernel must still have the learnt one. Half of the kills
 come while it is only starting. Then one is stopped instead (SIGSTOP): noticed, killed, replaced.
 
 usage: test_crash.py AUDUMS_HOLDER AUDUMS_DATAPLANE [--kills N]     (default 5)
@@ -66,7 +66,7 @@ class Answers:
         return self.last
 
     def after(self, when):
-        """The time of an answer that came after `when`, to a datagram sent after it; None: not yet."""
+        """The time of an answer that came after `when`; None: not yet."""
         return self.read() if self.read() > when else None
 
 

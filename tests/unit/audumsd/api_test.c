@@ -89,6 +89,20 @@ static void test_access_rights(void **state)
 	assert_false(access_node(&all, "lnb1"));
 }
 
+/* Ask a node, which is not connected, for its tenants' frames. */
+static enum rpc_code call_capture(struct rpc_client *c, const char *node)
+{
+	Audums__V1__NodeShowRequest request = AUDUMS__V1__NODE_SHOW_REQUEST__INIT;
+	Audums__V1__DataplaneRequest ask = AUDUMS__V1__DATAPLANE_REQUEST__INIT;
+	Audums__V1__CaptureRequest capture = AUDUMS__V1__CAPTURE_REQUEST__INIT;
+
+	ask.ask_case = AUDUMS__V1__DATAPLANE_REQUEST__ASK_CAPTURE;
+	ask.capture = &capture;
+	request.node = (char *)(uintptr_t)node;
+	request.dataplane = &ask;
+	return call(c, "NodeShow", &request.base, &audums__v1__dataplane_reply__descriptor, NULL);
+}
+
 /* Each kind of certificate against each method. */
 static void test_matrix(void **state)
 {
@@ -146,6 +160,11 @@ static void test_matrix(void **state)
 		assert_int_equal(call_apply(c, text, NULL), cases[i].change_lvrtc);
 		snprintf(text, sizeof(text), "tenants:\n- {name: u%zu, provider: lnb}\n", i);
 		assert_int_equal(call_apply(c, text, NULL), cases[i].change_lnb);
+		/* who may read may not read tenants' frames */
+		assert_int_equal(call_capture(c, "lvrtc1"),
+			cases[i].change_lvrtc ? RPC_PERMISSION_DENIED : RPC_UNAVAILABLE);
+		assert_int_equal(call_capture(c, "lnb1"),
+			cases[i].change_lnb ? RPC_PERMISSION_DENIED : RPC_UNAVAILABLE);
 		/* deleting, taking over and giving away are changes of the owner's object */
 		assert_int_equal(call_delete(c, "site/lnb"),
 			cases[i].change_lnb ? RPC_PERMISSION_DENIED : RPC_FAILED_PRECONDITION);

@@ -335,6 +335,41 @@ static void test_node_show(void **state)
 	fixture_stop(&f);
 }
 
+/* A client that leaves ends the question at the node; one that goes on is told again. */
+static void test_node_show_left(void **state)
+{
+	struct fixture f = {0};
+	struct rpc_client *ops;
+	struct show show;
+	struct agent *a;
+	uint64_t id;
+
+	fixture_start(&f);
+	ops = fixture_client(&f, OPERATOR);
+	assert_int_equal(call_apply(ops, "latvia.yaml", NULL), RPC_OK);
+	a = agent_start(&f, "ic1", NULL);
+	agent_hello(a, "ic1");
+	do {
+		show_start(&show, ops, "ic1");
+		loop_turn(f.loop, 50);
+		loop_turn(f.loop, 50);
+	} while (show.is_over); /* the session is not there yet */
+	id = question(&f, a);
+	rpc_call_cancel(show.call);
+	for (int i = 0; i < 2; i++) {
+		fixture_wait(&f, agent_asked, a);
+		assert_true(a->query->cancel);
+		assert_null(a->query->dataplane);
+		assert_int_equal(a->query->id, id);
+		audums__v1__query__free_unpacked(a->query, NULL);
+		a->query = NULL;
+		answer(a, id, "still at it", true, NULL);
+	}
+	agent_stop(a);
+	rpc_client_free(ops);
+	fixture_stop(&f);
+}
+
 /* What is kept of a node is bounded, whatever it says. */
 static void test_events(void **state)
 {
@@ -381,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_watch_slow),
 		cmocka_unit_test(test_node_show),
+		cmocka_unit_test(test_node_show_left),
 		cmocka_unit_test(test_events),
 	};
 
