@@ -107,7 +107,6 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 				flow_hash_ether(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
 			meta->vtep = (uint16_t)index;
 			meta->bd = bd;
-			node_set_ac(m, in[j]);
 			edges[i] = EDGE_ENCAP;
 			NODE_TRACE(
 				trace, m, node, "domain %u, destination is at vtep %u", bd, index);
@@ -128,7 +127,6 @@ static void access_chunk(struct rte_graph *graph, struct rte_node *node, struct 
 				break;
 			}
 			meta->bd = bd;
-			node_set_ac(m, in[j]);
 			m->port = ac->port;
 			edges[i] = EDGE_PORT_TX;
 			NODE_TRACE(trace, m, node, "domain %u, destination is at local port %s%s%s",

@@ -6,8 +6,8 @@
  * each node is `drop`. Nodes read tables, write only their worker's state and the packets.
  *
  * mbuf->port is where the packet came in, until a node has chosen where it goes out; then it is
- * that. struct meta says the rest; a tenant's frame on its way to the overlay or to be flooded also
- * carries the attachment circuit it came in by (node_ac()).
+ * that. struct meta says the rest; a tenant's frame to be flooded also carries the attachment
+ * circuit it came in by (node_ac()).
  */
 #pragma once
 
@@ -53,8 +53,8 @@ static inline struct meta *node_meta(struct rte_mbuf *m)
 	return (struct meta *)&m->hash;
 }
 
-/* The AC by which a frame from an access port came in, from access_input on; in the place of
- * mbuf->vlan_tci, which is not used for tags here. */
+/* The AC by which a frame that is to be flooded came in, from access_input to flood; in the place
+ * of mbuf->vlan_tci, which is not used for tags here. */
 static inline uint16_t node_ac(const struct rte_mbuf *m)
 {
 	return m->vlan_tci;
